@@ -1,0 +1,2 @@
+//! The corten OCI runtime.
+fn main(){}

@@ -1,0 +1,2 @@
+//! Create and manage Linux containers from any Rust program.
+

@@ -1,0 +1,20 @@
+//! File descriptors that the runtime hands to the new process, each at a number that the payload names.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Doing, Result};
+
+/// Where the new process finds one of the descriptors that it was started with.
+///
+/// Taking it moves the descriptor out of the slot; the number is closed on execve(2) from then on.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot(pub RawFd);
+
+impl Slot {
+    /// Takes the descriptor; each slot is taken once.
+    pub fn take(self) -> Result<OwnedFd> {
+        corten_sys::fd::inherited(self.0).doing(|| format!("take the inherited file descriptor {}", self.0))
+    }
+}

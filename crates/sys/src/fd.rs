@@ -1,0 +1,41 @@
+//! File descriptors as numbers: those a process inherits, and closing all others.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::{Errno, FdFlags, Result};
+
+/// Takes ownership of a descriptor that this process was started with and marks it close-on-exec.
+///
+/// Only for the start of a process whose descriptors the caller knows, such as the re-executed copy: a number that
+/// something else in the process owns must not be given here. Fails with `EBADF` where it is not open.
+pub fn inherited(number: RawFd) -> Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the number is only used to ask the kernel for its flags; a closed one is answered with EBADF.
+    let borrowed = unsafe { rustix::fd::BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, and by this function's contract nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: RawFd) -> Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Marks every descriptor from `first` on close-on-exec, or closes it (close_range(2)).
+fn close_range(first: RawFd, flags: libc::c_uint) -> Result<()> {
+    let first = libc::c_uint::try_from(first).map_err(|_| Errno::BADF)?;
+    // SAFETY: takes numbers only. Marking a descriptor close-on-exec ends nobody's ownership.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
+    result(done).map(drop)
+}
+
+/// The kernel's answer as a result: the value, or the error number of this thread.
+pub(crate) fn result(answer: libc::c_long) -> Result<libc::c_long> {
+    if answer >= 0 {
+        return Ok(answer);
+    }
+    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+}

@@ -1,0 +1,17 @@
+//! System calls that rustix lacks, behind safe functions.
+//!
+//! This is the only crate with `unsafe` code. Each file is one family of calls; each use of `unsafe` says why it is sound.
+#![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod clone;
+pub mod exec;
+pub mod fd;
+pub mod keyring;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod signal;
+pub mod spawn;
+pub mod terminal;
+pub mod thread;

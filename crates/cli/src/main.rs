@@ -1,2 +1,2 @@
 //! The corten OCI runtime.
-fn main(){}
+fn main() {}

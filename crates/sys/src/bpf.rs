@@ -1,1 +1,1 @@
-//!
+//! Programs that the kernel runs (bpf(2)).

@@ -1,1 +1,22 @@
-//!
+//! Becoming another program (execve(2)).
+
+use std::ffi::{CStr, CString, c_char};
+
+use rustix::io::Errno;
+
+/// Executes the program at `path`; returns only where that fails, with the reason.
+pub fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both vectors end with a null and point to strings that outlive the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    crate::fd::last_error()
+}
+
+/// Ends this process at once, without running anything that the program registered.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: takes a number and ends the process.
+    unsafe { libc::_exit(status) }
+}

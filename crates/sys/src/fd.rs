@@ -37,5 +37,10 @@ pub(crate) fn result(answer: libc::c_long) -> Result<libc::c_long> {
     if answer >= 0 {
         return Ok(answer);
     }
-    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    Err(last_error())
+}
+
+/// The error number that the last failed call left in this thread.
+pub(crate) fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }

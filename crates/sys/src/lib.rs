@@ -13,5 +13,4 @@ pub mod namespace;
 pub mod pidfd;
 pub mod signal;
 pub mod spawn;
-pub mod terminal;
 pub mod thread;

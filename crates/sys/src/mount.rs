@@ -1,1 +1,1 @@
-//!
+//! Mounts: what rustix lacks of the new mount API.

@@ -1,1 +1,53 @@
-//!
+//! Signal masks and dispositions of the calling thread and process (signal(7)), by the kernel's own calls: the C
+//! library hides two of its signals from its wrappers, and a container must not inherit those either.
+
+use std::ffi::c_long;
+
+use rustix::io::Result;
+
+use crate::fd::result;
+
+/// Signals are numbered from 1 to 64; the kernel's set is one bit for each.
+const SET: usize = size_of::<u64>();
+
+/// A signal mask, to be put back.
+#[derive(Debug)]
+pub struct Mask(u64);
+
+/// Blocks every signal of the calling thread and returns the mask that it had.
+pub fn block_all() -> Result<Mask> {
+    swap(u64::MAX)
+}
+
+/// Puts a mask back.
+pub fn restore(mask: &Mask) -> Result<()> {
+    swap(mask.0).map(drop)
+}
+
+/// Makes every disposition of this process default and unblocks every signal, as a freshly started program expects.
+///
+/// Only for a process that runs no handler of anybody's: the re-executed copy.
+pub fn reset() -> Result<()> {
+    // SIG_DFL with an empty mask and no flags is all zeros in the kernel's structure, on every architecture.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
+        }
+        let none = std::ptr::null_mut::<u64>();
+        // SAFETY: the structure is valid and at least as large as the kernel's; installing SIG_DFL calls nothing.
+        result(unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), default.as_ptr(), none, SET)
+        })?;
+    }
+    swap(0).map(drop)
+}
+
+fn swap(new: u64) -> Result<Mask> {
+    let mut old = 0_u64;
+    // SAFETY: both sets are valid for the size given, and outlive the call.
+    let done = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const new, &raw mut old, SET)
+    };
+    result(done).map(|_| Mask(old))
+}

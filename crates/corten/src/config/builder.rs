@@ -1,0 +1,289 @@
+//! Building a configuration, one method for each field.
+
+use std::path::PathBuf;
+
+use super::Config;
+use super::cgroup::Cgroup;
+use super::fields::Fields;
+use super::namespace::Namespaces;
+use super::network::{Network, Route};
+use crate::{Result, oci};
+
+/// Builds a [`Config`]; each method sets one field, and replaces what it was.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ConfigBuilder(Fields);
+
+impl ConfigBuilder {
+    pub(super) fn new(rootfs: PathBuf) -> Self {
+        Self(Fields { version: oci::VERSION.to_owned(), rootfs, ..Fields::default() })
+    }
+
+    pub(super) fn from_fields(fields: Fields) -> Self {
+        Self(fields)
+    }
+
+    /// Checks everything that can be known without the machine, and gives the configuration.
+    ///
+    /// Fails with [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) where fields are wrong or contradict
+    /// each other, and with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where this version lacks something.
+    pub fn build(self) -> Result<Config> {
+        Config::try_from(self.0)
+    }
+
+    /// Absolute path of the root file system on the host.
+    pub fn rootfs(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.rootfs = path.into();
+        self
+    }
+
+    /// Version of the OCI specification that the configuration follows, `MAJOR.MINOR.PATCH`; by default the newest known.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.0.version = version.into();
+        self
+    }
+
+    /// Absolute path of the OCI bundle, which hooks and `state` report; by default the directory above the root file system.
+    pub fn bundle(mut self, bundle: impl Into<PathBuf>) -> Self {
+        self.0.bundle = Some(bundle.into());
+        self
+    }
+
+    /// Arbitrary metadata, which hooks and `state` report in this order.
+    pub fn annotations(mut self, annotations: oci::Map<String>) -> Self {
+        self.0.annotations = annotations;
+        self
+    }
+
+    /// Whether the root file system is read-only inside the container.
+    pub fn readonlyfs(mut self, yes: bool) -> Self {
+        self.0.readonlyfs = yes;
+        self
+    }
+
+    /// Propagation of the root mount: `shared`, `slave`, `private`, `unbindable`, or one of them with `r` before it
+    /// (mount_namespaces(7)); by default `rprivate`.
+    pub fn root_propagation(mut self, propagation: impl Into<String>) -> Self {
+        self.0.root_propagation = Some(propagation.into());
+        self
+    }
+
+    /// Whether the root is changed by moving the mount and chroot(2), for a root file system that pivot_root(2) refuses,
+    /// such as a ramdisk. Weaker: use it only where nothing else works.
+    pub fn no_pivot_root(mut self, yes: bool) -> Self {
+        self.0.no_pivot_root = yes;
+        self
+    }
+
+    /// Mounts, made in this order. A relative destination starts from the container's root.
+    pub fn mounts(mut self, mounts: Vec<oci::Mount>) -> Self {
+        self.0.mounts = mounts;
+        self
+    }
+
+    /// SELinux context of the mounts. Not supported by this version.
+    pub fn mount_label(mut self, label: impl Into<String>) -> Self {
+        self.0.mount_label = Some(label.into());
+        self
+    }
+
+    /// Device nodes; [`default_devices`](super::default_devices) are those that the OCI specification gives to every container.
+    pub fn devices(mut self, devices: Vec<oci::Device>) -> Self {
+        self.0.devices = devices;
+        self
+    }
+
+    /// Absolute paths inside the container that cannot be read; those that do not exist are skipped.
+    pub fn mask_paths(mut self, paths: Vec<String>) -> Self {
+        self.0.mask_paths = paths;
+        self
+    }
+
+    /// Absolute paths inside the container that cannot be written; those that do not exist are skipped.
+    pub fn readonly_paths(mut self, paths: Vec<String>) -> Self {
+        self.0.readonly_paths = paths;
+        self
+    }
+
+    /// Namespaces, new or to join; by default none, and a mount namespace is needed.
+    pub fn namespaces(mut self, namespaces: impl Into<Namespaces>) -> Self {
+        self.0.namespaces = namespaces.into();
+        self
+    }
+
+    /// User id mappings of the user namespace (user_namespaces(7)).
+    pub fn uid_mappings(mut self, mappings: Vec<oci::IdMapping>) -> Self {
+        self.0.uid_mappings = mappings;
+        self
+    }
+
+    /// Group id mappings of the user namespace (user_namespaces(7)).
+    pub fn gid_mappings(mut self, mappings: Vec<oci::IdMapping>) -> Self {
+        self.0.gid_mappings = mappings;
+        self
+    }
+
+    /// Clock offsets of a new time namespace, by clock: `monotonic`, `boottime` (time_namespaces(7)).
+    pub fn time_offsets(mut self, offsets: oci::Map<oci::TimeOffset>) -> Self {
+        self.0.time_offsets = offsets;
+        self
+    }
+
+    /// Host name inside the container; needs a UTS namespace.
+    pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.0.hostname = Some(hostname.into());
+        self
+    }
+
+    /// NIS domain name inside the container; needs a UTS namespace.
+    pub fn domainname(mut self, domainname: impl Into<String>) -> Self {
+        self.0.domainname = Some(domainname.into());
+        self
+    }
+
+    /// Kernel parameters of the container's namespaces by name, such as `net.ipv4.ip_forward`. A name whose first
+    /// separator is a slash, such as `net/ipv4/conf/eth0.1/forwarding`, has dots for themselves (sysctl.d(5)).
+    pub fn sysctl(mut self, sysctl: oci::Map<String>) -> Self {
+        self.0.sysctl = sysctl;
+        self
+    }
+
+    /// Network interfaces; need a network namespace. This version supports the loopback interface.
+    pub fn networks(mut self, networks: Vec<Network>) -> Self {
+        self.0.networks = networks;
+        self
+    }
+
+    /// Routes; need a network namespace. Not supported by this version.
+    pub fn routes(mut self, routes: Vec<Route>) -> Self {
+        self.0.routes = routes;
+        self
+    }
+
+    /// Network devices to move into the container, by their name on the host. Not supported by this version.
+    pub fn net_devices(mut self, devices: oci::Map<oci::NetDevice>) -> Self {
+        self.0.net_devices = devices;
+        self
+    }
+
+    /// The control group and its limits; by default one named after the container, without limits.
+    pub fn cgroup(mut self, cgroup: Cgroup) -> Self {
+        self.0.cgroup = cgroup;
+        self
+    }
+
+    /// File mode creation mask of the programs; by default 022 (umask(2)).
+    pub fn umask(mut self, umask: u32) -> Self {
+        self.0.attributes.umask = Some(umask);
+        self
+    }
+
+    /// Capability sets of the programs (capabilities(7)); by default what the kernel leaves. Unknown names are ignored
+    /// with a [warning](Config::warnings).
+    pub fn capabilities(mut self, capabilities: oci::Capabilities) -> Self {
+        self.0.attributes.capabilities = Some(capabilities);
+        self
+    }
+
+    /// Resource limits of the programs, each type once (getrlimit(2)).
+    pub fn rlimits(mut self, rlimits: Vec<oci::Rlimit>) -> Self {
+        self.0.attributes.rlimits = rlimits;
+        self
+    }
+
+    /// Whether execve(2) may no longer grant privileges to the programs.
+    pub fn no_new_privileges(mut self, yes: bool) -> Self {
+        self.0.attributes.no_new_privileges = Some(yes);
+        self
+    }
+
+    /// Adjustment of the out-of-memory killer's badness, -1000 to 1000 (proc(5)); by default the caller's.
+    pub fn oom_score_adj(mut self, adj: i32) -> Self {
+        self.0.attributes.oom_score_adj = Some(adj);
+        self
+    }
+
+    /// AppArmor profile of the programs. Not supported by this version.
+    pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
+        self.0.attributes.apparmor_profile = Some(profile.into());
+        self
+    }
+
+    /// SELinux label of the programs. Not supported by this version.
+    pub fn process_label(mut self, label: impl Into<String>) -> Self {
+        self.0.attributes.label = Some(label.into());
+        self
+    }
+
+    /// Scheduling policy of the programs (sched_setattr(2)). Not supported by this version.
+    pub fn scheduler(mut self, scheduler: oci::Scheduler) -> Self {
+        self.0.attributes.scheduler = Some(scheduler);
+        self
+    }
+
+    /// I/O priority of the programs (ioprio_set(2)). Not supported by this version.
+    pub fn io_priority(mut self, priority: oci::IoPriority) -> Self {
+        self.0.attributes.io_priority = Some(priority);
+        self
+    }
+
+    /// CPU affinity of programs that join the running container. Not supported by this version.
+    pub fn exec_cpu_affinity(mut self, affinity: oci::CpuAffinity) -> Self {
+        self.0.attributes.cpu_affinity = Some(affinity);
+        self
+    }
+
+    /// Signal, 1 to 64, that init gets when the **thread** that started it ends (PR_SET_PDEATHSIG, prctl(2)).
+    pub fn parent_death_signal(mut self, signal: i32) -> Self {
+        self.0.parent_death_signal = Some(signal);
+        self
+    }
+
+    /// Whether init keeps the caller's session keyring instead of a new one (keyrings(7)).
+    pub fn no_new_keyring(mut self, yes: bool) -> Self {
+        self.0.no_new_keyring = yes;
+        self
+    }
+
+    /// Programs to run at points of the container's life.
+    pub fn hooks(mut self, hooks: oci::Hooks) -> Self {
+        self.0.hooks = hooks;
+        self
+    }
+
+    /// Filter over system calls. Not supported by this version.
+    pub fn seccomp(mut self, seccomp: oci::Seccomp) -> Self {
+        self.0.seccomp = Some(seccomp);
+        self
+    }
+
+    /// Intel resource director technology. Not supported by this version.
+    pub fn intel_rdt(mut self, rdt: oci::IntelRdt) -> Self {
+        self.0.intel_rdt = Some(rdt);
+        self
+    }
+
+    /// NUMA memory policy (set_mempolicy(2)). Not supported by this version.
+    pub fn memory_policy(mut self, policy: oci::MemoryPolicy) -> Self {
+        self.0.memory_policy = Some(policy);
+        self
+    }
+
+    /// Execution domain (personality(2)). Not supported by this version.
+    pub fn personality(mut self, personality: oci::Personality) -> Self {
+        self.0.personality = Some(personality);
+        self
+    }
+
+    /// Whether the caller is not root: then a user namespace is needed, and what only root can do is refused early.
+    pub fn rootless_euid(mut self, yes: bool) -> Self {
+        self.0.rootless_euid = yes;
+        self
+    }
+
+    /// Whether a control group that the caller may not make is done without, as long as it has no limits.
+    pub fn rootless_cgroups(mut self, yes: bool) -> Self {
+        self.0.rootless_cgroups = yes;
+        self
+    }
+}

@@ -1,0 +1,63 @@
+//! What this version of Corten lacks, by name: asked for, it is refused and never ignored.
+
+use super::attributes::Attributes;
+use super::fields::Fields;
+use super::network::NetworkKind;
+use crate::{Error, Result, oci};
+
+/// A name in the words of `config.json`, and whether a configuration asks for it.
+type Lacking<T> = (&'static str, fn(&T) -> bool);
+
+/// Of a container.
+pub(super) const FIELDS: [Lacking<Fields>; 12] = [
+    ("linux.seccomp", |c| c.seccomp.is_some()),
+    ("linux.mountLabel", |c| c.mount_label.is_some()),
+    ("linux.intelRdt", |c| c.intel_rdt.is_some()),
+    ("linux.memoryPolicy", |c| c.memory_policy.is_some()),
+    ("linux.netDevices", |c| !c.net_devices.is_empty()),
+    ("linux.personality", |c| c.personality.is_some()),
+    ("mounts[].uidMappings", |c| c.mounts.iter().any(|m| !m.uid_mappings.is_empty())),
+    ("mounts[].gidMappings", |c| c.mounts.iter().any(|m| !m.gid_mappings.is_empty())),
+    ("the mount option idmap", |c| c.mounts.iter().any(is_idmapped)),
+    ("a network interface other than loopback", |c| {
+        c.networks.iter().any(|n| n.kind != NetworkKind::Loopback)
+    }),
+    ("a network route", |c| !c.routes.is_empty()),
+    ("a cgroup made by systemd", |c| c.cgroup.systemd),
+];
+
+/// Of a program, in a container's configuration or in its own.
+pub(super) const ATTRIBUTES: [Lacking<Attributes>; 5] = [
+    ("process.apparmorProfile", |a| a.apparmor_profile.is_some()),
+    ("process.selinuxLabel", |a| a.label.is_some()),
+    ("process.scheduler", |a| a.scheduler.is_some()),
+    ("process.ioPriority", |a| a.io_priority.is_some()),
+    ("process.execCPUAffinity", |a| a.cpu_affinity.is_some()),
+];
+
+/// What other platforms have, of a whole `config.json`.
+pub(super) const PLATFORMS: [Lacking<oci::Spec>; 5] = [
+    ("solaris", |s| s.solaris.is_some()),
+    ("windows", |s| s.windows.is_some()),
+    ("vm", |s| s.vm.is_some()),
+    ("zos", |s| s.zos.is_some()),
+    ("freebsd", |s| s.freebsd.is_some()),
+];
+
+/// What other platforms have, of a user.
+pub(crate) const USER: [Lacking<oci::User>; 1] = [("process.user.username", |u| u.username.is_some())];
+
+/// Fails by the name of the first that is asked for.
+pub(crate) fn refuse<T>(table: &[Lacking<T>], asked: &T) -> Result<()> {
+    match table.iter().find(|(_, is_asked)| is_asked(asked)) {
+        Some((name, _)) => {
+            Err(Error::unsupported(format!("{name} is not supported by this version of corten")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_idmapped(mount: &oci::Mount) -> bool {
+    let names = mount.options.iter().map(|option| option.split('=').next().unwrap_or_default());
+    names.into_iter().any(|name| matches!(name, "idmap" | "ridmap"))
+}

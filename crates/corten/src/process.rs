@@ -1,0 +1,432 @@
+//! A program to run in a container.
+
+use std::os::fd::OwnedFd;
+
+use crate::config::{self, Attributes, Config};
+use crate::oci::{self, ConsoleSize};
+use crate::{Error, Result};
+
+/// A program to run in a container, checked as far as that is possible without one.
+///
+/// ```
+/// use corten::{Process, Stdio};
+///
+/// let process = Process::builder("/bin/sh").args(["-c", "id"]).user("daemon").stdio(Stdio::Inherit).build()?;
+/// # Ok::<(), corten::Error>(())
+/// ```
+#[derive(Debug)]
+#[allow(dead_code)]
+pub struct Process {
+    pub(crate) args: Vec<String>,
+    /// `KEY=value`, each key once.
+    pub(crate) env: Vec<String>,
+    pub(crate) cwd: String,
+    pub(crate) user: User,
+    pub(crate) additional_gids: Vec<u32>,
+    pub(crate) additional_groups: Vec<String>,
+    /// What is set here goes before the container's; see [`Process::attributes_in`].
+    pub(crate) attributes: Attributes,
+    pub(crate) terminal: bool,
+    pub(crate) console_size: Option<ConsoleSize>,
+    pub(crate) console_socket: Option<OwnedFd>,
+    pub(crate) stdio: Stdio,
+    pub(crate) preserve_fds: Vec<OwnedFd>,
+    pub(crate) init_reaper: bool,
+    pub(crate) sub_cgroup: Option<String>,
+}
+
+impl Process {
+    /// A program by its path inside the container, or by a name to find in the `PATH` of its environment.
+    pub fn builder(program: impl Into<String>) -> ProcessBuilder {
+        ProcessBuilder { args: vec![program.into()], cwd: "/".to_owned(), ..ProcessBuilder::default() }
+    }
+
+    /// The program that an OCI document describes, to which its standard input and output are to be added.
+    ///
+    /// Fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a field that this version lacks.
+    pub fn from_spec(process: &oci::Process) -> Result<ProcessBuilder> {
+        let oci::Process {
+            terminal,
+            console_size,
+            user,
+            args,
+            env,
+            cwd,
+            capabilities: _,
+            rlimits: _,
+            no_new_privileges: _,
+            apparmor_profile: _,
+            oom_score_adj: _,
+            scheduler: _,
+            selinux_label: _,
+            io_priority: _,
+            exec_cpu_affinity: _,
+        } = process;
+        config::refuse(&config::USER, user)?;
+        let oci::User { uid, gid, umask: _, additional_gids, username: _ } = user;
+        Ok(ProcessBuilder {
+            args: args.clone(),
+            env: env.iter().map(|entry| split(entry)).collect::<Result<_>>()?,
+            cwd: cwd.clone(),
+            user: User::Ids { uid: *uid, gid: *gid },
+            additional_gids: additional_gids.clone(),
+            attributes: Attributes::from_spec(process),
+            terminal: *terminal,
+            console_size: console_size.filter(|_| *terminal),
+            ..ProcessBuilder::default()
+        })
+    }
+
+    /// What this program may do in a container: what it sets itself, and for the rest what the container sets.
+    ///
+    /// Fails where the container cannot give it: additional groups to a user who is not root.
+    #[allow(dead_code)]
+    pub(crate) fn attributes_in(&self, config: &Config) -> Result<Attributes> {
+        let groups = !self.additional_gids.is_empty() || !self.additional_groups.is_empty();
+        if config.rootless_euid() && groups {
+            return Err(Error::invalid(
+                "cannot set additional groups in a container of a user who is not root",
+            ));
+        }
+        Ok(self.attributes.over(config.attributes()))
+    }
+}
+
+fn split(entry: &str) -> Result<(String, String)> {
+    match entry.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Error::invalid(format!("invalid environment variable {entry:?}: missing '='"))),
+    }
+}
+
+/// Who runs a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// By number.
+    Ids {
+        /// User id inside the container.
+        uid: u32,
+        /// Group id inside the container.
+        gid: u32,
+    },
+    /// By name, resolved inside the container; what consists of digits is a number.
+    Name {
+        /// Of `/etc/passwd`.
+        user: String,
+        /// Of `/etc/group`; absent means the user's own.
+        group: Option<String>,
+    },
+}
+
+impl Default for User {
+    fn default() -> Self {
+        Self::Ids { uid: 0, gid: 0 }
+    }
+}
+
+impl From<(u32, u32)> for User {
+    fn from((uid, gid): (u32, u32)) -> Self {
+        Self::Ids { uid, gid }
+    }
+}
+
+impl From<&str> for User {
+    /// Takes `user`, `user:group`, `uid`, `uid:gid` and their mixtures.
+    fn from(text: &str) -> Self {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (text, None),
+        };
+        match (user.parse(), group.map(str::parse)) {
+            (Ok(uid), Some(Ok(gid))) => Self::Ids { uid, gid },
+            _ => Self::Name { user: user.to_owned(), group: group.map(str::to_owned) },
+        }
+    }
+}
+
+/// Where a program's standard input, output and error go.
+#[derive(Debug, Default)]
+pub enum Stdio {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// The caller's own.
+    Inherit,
+    /// These descriptors; the caller's flags on them stay as they are.
+    Fds {
+        /// Standard input.
+        stdin: OwnedFd,
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+}
+
+/// Builds a [`Process`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ProcessBuilder {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: String,
+    user: User,
+    additional_gids: Vec<u32>,
+    additional_groups: Vec<String>,
+    attributes: Attributes,
+    terminal: bool,
+    console_size: Option<ConsoleSize>,
+    console_socket: Option<OwnedFd>,
+    stdio: Stdio,
+    preserve_fds: Vec<OwnedFd>,
+    listen_fds: u32,
+    init_reaper: bool,
+    sub_cgroup: Option<String>,
+}
+
+impl ProcessBuilder {
+    /// One more argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.args.push(argument.into());
+        self
+    }
+
+    /// More arguments.
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more variable of the environment, which is empty at first; of a key given twice the last counts.
+    ///
+    /// Where `HOME` is missing, the program gets the one of its user in the container's `/etc/passwd`.
+    pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((key.into(), value.into()));
+        self
+    }
+
+    /// More variables of the environment; see [`ProcessBuilder::env`].
+    pub fn envs<K: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.env.extend(variables.into_iter().map(|(key, value)| (key.into(), value.into())));
+        self
+    }
+
+    /// An environment without any variable.
+    pub fn clear_env(mut self) -> Self {
+        self.env.clear();
+        self
+    }
+
+    /// Working directory: an absolute path inside the container, `/` by default, which is made where it is missing.
+    pub fn cwd(mut self, path: impl Into<String>) -> Self {
+        self.cwd = path.into();
+        self
+    }
+
+    /// Who runs it: `"daemon"`, `"1000:1000"`, a [`User`]; by default user and group 0 of the container.
+    pub fn user(mut self, user: impl Into<User>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// Further group ids.
+    pub fn additional_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
+        self.additional_gids = gids.into_iter().collect();
+        self
+    }
+
+    /// Further groups by name, resolved inside the container.
+    pub fn additional_groups<S: Into<String>>(mut self, groups: impl IntoIterator<Item = S>) -> Self {
+        self.additional_groups = groups.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// File mode creation mask; by default the container's.
+    pub fn umask(mut self, umask: u32) -> Self {
+        self.attributes.umask = Some(umask);
+        self
+    }
+
+    /// Capability sets (capabilities(7)); by default the container's.
+    pub fn capabilities(mut self, capabilities: oci::Capabilities) -> Self {
+        self.attributes.capabilities = Some(capabilities);
+        self
+    }
+
+    /// One more resource limit, each type once (getrlimit(2)); with none, the container's.
+    pub fn rlimit(mut self, rlimit: oci::Rlimit) -> Self {
+        self.attributes.rlimits.push(rlimit);
+        self
+    }
+
+    /// Resource limits in place of those so far; see [`ProcessBuilder::rlimit`].
+    pub fn rlimits(mut self, rlimits: Vec<oci::Rlimit>) -> Self {
+        self.attributes.rlimits = rlimits;
+        self
+    }
+
+    /// Whether execve(2) may no longer grant privileges; by default as the container has it.
+    pub fn no_new_privileges(mut self, yes: bool) -> Self {
+        self.attributes.no_new_privileges = Some(yes);
+        self
+    }
+
+    /// Adjustment of the out-of-memory killer's badness, -1000 to 1000 (proc(5)); by default the container's.
+    pub fn oom_score_adj(mut self, adjustment: i32) -> Self {
+        self.attributes.oom_score_adj = Some(adjustment);
+        self
+    }
+
+    /// AppArmor profile. Not supported by this version.
+    pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
+        self.attributes.apparmor_profile = Some(profile.into());
+        self
+    }
+
+    /// SELinux label. Not supported by this version.
+    pub fn selinux_label(mut self, label: impl Into<String>) -> Self {
+        self.attributes.label = Some(label.into());
+        self
+    }
+
+    /// Scheduling policy (sched_setattr(2)). Not supported by this version.
+    pub fn scheduler(mut self, scheduler: oci::Scheduler) -> Self {
+        self.attributes.scheduler = Some(scheduler);
+        self
+    }
+
+    /// I/O priority (ioprio_set(2)). Not supported by this version.
+    pub fn io_priority(mut self, priority: oci::IoPriority) -> Self {
+        self.attributes.io_priority = Some(priority);
+        self
+    }
+
+    /// CPU affinity. Not supported by this version.
+    pub fn cpu_affinity(mut self, affinity: oci::CpuAffinity) -> Self {
+        self.attributes.cpu_affinity = Some(affinity);
+        self
+    }
+
+    /// A pseudo-terminal as standard input, output and error, of this size if one is given.
+    ///
+    /// The other end is taken from the running program's handle, or sent to the
+    /// [console socket](ProcessBuilder::console_socket).
+    pub fn terminal(mut self, size: impl Into<Option<ConsoleSize>>) -> Self {
+        self.terminal = true;
+        self.console_size = size.into();
+        self
+    }
+
+    /// A connected Unix stream socket that the other end of the terminal is sent to.
+    pub fn console_socket(mut self, socket: OwnedFd) -> Self {
+        self.console_socket = Some(socket);
+        self
+    }
+
+    /// Where standard input, output and error go; by default `/dev/null`. Not with a terminal, which is all three.
+    pub fn stdio(mut self, stdio: Stdio) -> Self {
+        self.stdio = stdio;
+        self
+    }
+
+    /// Further descriptors, which the program has as 3, 4, …
+    pub fn preserve_fds(mut self, fds: Vec<OwnedFd>) -> Self {
+        self.preserve_fds = fds;
+        self
+    }
+
+    /// How many of the [further descriptors](ProcessBuilder::preserve_fds), from the first on, are sockets to listen on:
+    /// the program is told with `LISTEN_FDS` and `LISTEN_PID` (sd_listen_fds(3)).
+    pub fn listen_fds(mut self, count: u32) -> Self {
+        self.listen_fds = count;
+        self
+    }
+
+    /// Whether a small process 1 stands before the program, which reaps orphans and forwards signals.
+    pub fn init_reaper(mut self, yes: bool) -> Self {
+        self.init_reaper = yes;
+        self
+    }
+
+    /// A control group below the container's to run in, by its path from there; for a program that joins a running
+    /// container.
+    pub fn sub_cgroup(mut self, path: impl Into<String>) -> Self {
+        self.sub_cgroup = Some(path.into());
+        self
+    }
+
+    /// Checks everything that can be known without the container.
+    ///
+    /// Fails with [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) where fields are wrong or contradict
+    /// each other, and with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where this version lacks something.
+    pub fn build(self) -> Result<Process> {
+        self.validate()?;
+        self.attributes.validate()?;
+        Ok(Process {
+            env: self.environment()?,
+            args: self.args,
+            cwd: self.cwd,
+            user: self.user,
+            additional_gids: self.additional_gids,
+            additional_groups: self.additional_groups,
+            attributes: self.attributes,
+            terminal: self.terminal,
+            console_size: self.console_size,
+            console_socket: self.console_socket,
+            stdio: self.stdio,
+            preserve_fds: self.preserve_fds,
+            init_reaper: self.init_reaper,
+            sub_cgroup: self.sub_cgroup,
+        })
+    }
+
+    fn validate(&self) -> Result<()> {
+        let names = self.additional_groups.iter().chain(&self.sub_cgroup);
+        let mut texts: Vec<&String> = self.args.iter().chain([&self.cwd]).chain(names).collect();
+        if let User::Name { user, group } = &self.user {
+            if user.is_empty() || group.as_ref().is_some_and(String::is_empty) {
+                return Err(Error::invalid("the name of a user or a group is empty"));
+            }
+            texts.push(user);
+            texts.extend(group);
+        }
+        if let Some(text) = texts.into_iter().find(|text| text.contains('\0')) {
+            return Err(Error::invalid(format!("{text:?} contains a NUL byte")));
+        }
+        let own_stdio = !matches!(self.stdio, Stdio::Null);
+        let listening = usize::try_from(self.listen_fds).unwrap_or(usize::MAX);
+        let upwards = |path: &String| path.starts_with('/') || path.split('/').any(|part| part == "..");
+        let problem = match () {
+            () if self.args.first().is_none_or(String::is_empty) => "args must not be empty",
+            () if self.cwd.is_empty() => "cwd must not be empty",
+            () if !self.cwd.starts_with('/') => "cwd must be an absolute path",
+            () if self.terminal && own_stdio => "a terminal is standard input, output and error already",
+            () if self.console_socket.is_some() && !self.terminal => "a console socket needs a terminal",
+            () if listening > self.preserve_fds.len() => {
+                "there are fewer descriptors than sockets to listen on"
+            }
+            () if listening > 0 && self.init_reaper => "only process 1 can be told of sockets to listen on",
+            () if self.sub_cgroup.as_ref().is_some_and(upwards) => "the cgroup is not below the container's",
+            () => return Ok(()),
+        };
+        Err(Error::invalid(problem))
+    }
+
+    /// The environment as execve(2) takes it; of a key given twice the last counts.
+    fn environment(&self) -> Result<Vec<String>> {
+        let listen = [("LISTEN_FDS", self.listen_fds.to_string()), ("LISTEN_PID", "1".to_owned())];
+        let listen = listen.into_iter().filter(|_| self.listen_fds > 0);
+        let listen = listen.map(|(key, value)| (key.to_owned(), value));
+        let mut variables = oci::Map::new();
+        for (key, value) in self.env.iter().cloned().chain(listen) {
+            if key.is_empty() || key.contains('=') || key.contains('\0') || value.contains('\0') {
+                return Err(Error::invalid(format!("invalid environment variable {key:?}={value:?}")));
+            }
+            variables.insert(key, value);
+        }
+        Ok(variables.into_iter().map(|(key, value)| format!("{key}={value}")).collect())
+    }
+}

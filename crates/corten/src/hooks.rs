@@ -1,1 +1,69 @@
-//! Hooks of the runtime's side.
+//! The hooks that the runtime runs itself, in its own namespaces: all but `createContainer` and `startContainer`.
+
+use corten_init::Failure;
+
+use crate::oci::{Hook, State};
+use crate::{Error, ErrorKind, Result};
+
+/// Runs hooks of one kind one after the other, until one fails; the error names it.
+#[allow(dead_code)]
+pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    Ok(corten_init::hooks::run_all(kind, hooks, &json(state)?)?)
+}
+
+/// Runs `poststop` hooks, all of them: the container is gone already, so a failure is no more than a warning.
+#[allow(dead_code)]
+pub(crate) fn run_poststop(hooks: &[Hook], state: &State) -> Result<()> {
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let state = json(state)?;
+    for (index, hook) in hooks.iter().enumerate() {
+        if let Err(Failure { what, .. }) = corten_init::hooks::run(hook, &state) {
+            tracing::warn!("error running poststop hook #{index}: {what}");
+        }
+    }
+    Ok(())
+}
+
+fn json(state: &State) -> Result<Vec<u8>> {
+    serde_json::to_vec(state)
+        .map_err(|error| Error::new(ErrorKind::Hook, format!("write the state for hooks: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Hook {
+        let args = ["sh", "-c", script].map(String::from).to_vec();
+        Hook { path: "/bin/sh".to_owned(), args, ..Hook::default() }
+    }
+
+    #[test]
+    fn a_hook_gets_the_state_as_json() {
+        let state = State { id: "corten-test".to_owned(), status: "creating".to_owned(), ..State::default() };
+        run("prestart", &[sh(r#"grep -q '"id":"corten-test","status":"creating"'"#)], &state).unwrap();
+    }
+
+    #[test]
+    fn an_error_has_the_kind_and_the_place() {
+        let hooks = [sh("exit 0"), sh("echo no >&2; exit 4")];
+        let error = run("createRuntime", &hooks, &State::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Hook);
+        assert_eq!(error.to_string(), "error running createRuntime hook #1: exit status 4, stderr: no");
+    }
+
+    #[test]
+    fn after_the_stop_every_hook_runs() {
+        let (read, write) = std::io::pipe().unwrap();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&write));
+        let hooks = [sh("exit 1"), sh(&format!("echo ran >{path}"))];
+        run_poststop(&hooks, &State::default()).unwrap();
+        drop(write);
+        assert_eq!(std::io::read_to_string(read).unwrap(), "ran\n");
+    }
+}

@@ -1,0 +1,196 @@
+//! One small deed, and how it went.
+
+use std::ffi::c_int;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{CWD, FileType, Mode};
+use serde_json::{Value, json};
+
+use crate::{kernel, observe};
+
+/// Runs the action; returns the exit status.
+pub fn perform(action: &str, arguments: &[String]) -> c_int {
+    let text: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ("exit", [status]) = (action, &text[..]) {
+        return status.parse().unwrap_or(255);
+    }
+    match act(action, &text) {
+        Ok(Value::Null) => say(&json!({ "ok": true })),
+        Ok(value) => say(&json!({ "ok": true, "value": value })),
+        Err(error) => {
+            let errno = error.raw_os_error();
+            say(&json!({ "error": name(errno), "errno": errno, "message": error.to_string() }));
+            return 1;
+        }
+    }
+    0
+}
+
+fn say(value: &Value) {
+    let mut stdout = io::stdout();
+    // A reader that is gone is no reason to end otherwise than without it.
+    let _ = writeln!(stdout, "{value}").and_then(|()| stdout.flush());
+}
+
+fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
+    match (action, arguments) {
+        ("touch", [path]) => OpenOptions::new().append(true).create(true).open(path).map(|_| Value::Null),
+        ("read", [path]) => fs::read(path).map(|bytes| json!(String::from_utf8_lossy(&bytes))),
+        ("write", [path, data]) => {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)?
+                .write_all(data.as_bytes())?;
+            Ok(Value::Null)
+        }
+        ("open", [path, mode]) => open(path, mode),
+        ("stat", [path]) => stat(path),
+        ("list", [path]) => list(path),
+        ("mkdir", [path]) => fs::create_dir(path).map(|()| Value::Null),
+        ("remove", [path]) => fs::remove_file(path).map(|()| Value::Null),
+        ("mknod", [path, kind, major, minor]) => mknod(path, kind, number(major)?, number(minor)?),
+        ("mount", [source, target, kind]) => {
+            rustix::mount::mount(*source, *target, *kind, rustix::mount::MountFlags::empty(), None)?;
+            Ok(Value::Null)
+        }
+        ("hostname", [name]) => Ok(rustix::system::sethostname(name.as_bytes()).map(|()| Value::Null)?),
+        ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
+        ("sleep", []) => pause(),
+        ("sigwait", []) => sigwait(),
+        ("fork", [count]) => fork(number(count)?),
+        ("alloc", [bytes]) => alloc(number(bytes)?),
+        ("exec", [program, arguments @ ..]) => Err(Command::new(program).args(arguments).exec()),
+        _ => Err(io::Error::other(format!("no such action: {action} {}", arguments.join(" ")))),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> io::Result<T> {
+    text.parse().map_err(|_| io::Error::other(format!("not a number: {text}")))
+}
+
+fn open(path: &str, mode: &str) -> io::Result<Value> {
+    let mut options = OpenOptions::new();
+    match mode {
+        "r" => options.read(true),
+        "w" => options.write(true),
+        "rw" => options.read(true).write(true),
+        "a" => options.append(true),
+        _ => return Err(io::Error::other(format!("not r, w, rw or a: {mode}"))),
+    };
+    options.open(path).map(|_| Value::Null)
+}
+
+fn stat(path: &str) -> io::Result<Value> {
+    fs::symlink_metadata(path)?;
+    Ok(observe::node(Path::new(path)).map_or(Value::Null, |node| json!(node)))
+}
+
+fn list(path: &str) -> io::Result<Value> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(json!(names))
+}
+
+fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {
+    let kind = match kind {
+        "c" => FileType::CharacterDevice,
+        "b" => FileType::BlockDevice,
+        "p" => FileType::Fifo,
+        _ => return Err(io::Error::other(format!("not c, b or p: {kind}"))),
+    };
+    rustix::fs::mknodat(CWD, path, kind, Mode::from_raw_mode(0o666), rustix::fs::makedev(major, minor))?;
+    Ok(Value::Null)
+}
+
+/// Says that it is there, then waits for SIGTERM or SIGINT: as PID 1 it would not get them otherwise.
+fn pause() -> io::Result<Value> {
+    let signals = kernel::block_signals(&[libc::SIGTERM, libc::SIGINT])?;
+    say(&json!({ "ok": true, "ready": true }));
+    kernel::next_signal(&signals).map(|signal| json!(signal))
+}
+
+/// As `sleep`, for any signal that can be caught; tells which it was.
+fn sigwait() -> io::Result<Value> {
+    let signals = kernel::block_signals(&[])?;
+    say(&json!({ "ok": true, "ready": true }));
+    kernel::next_signal(&signals).map(|signal| json!(signal))
+}
+
+/// Starts children that wait, tells their process ids, and ends them and itself at SIGTERM.
+fn fork(count: usize) -> io::Result<Value> {
+    let signals = kernel::block_signals(&[libc::SIGTERM, libc::SIGINT])?;
+    let mut children: Vec<Child> = Vec::new();
+    let mut failure = None;
+    while children.len() < count && failure.is_none() {
+        match Command::new("/proc/self/exe").arg("sleep").stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+            Ok(child) => children.push(child),
+            Err(error) => failure = Some(error),
+        }
+    }
+    let pids: Vec<u32> = children.iter().map(Child::id).collect();
+    let ended = match failure {
+        Some(error) => Err(error),
+        None => {
+            say(&json!({ "ok": true, "ready": true, "pids": pids }));
+            kernel::next_signal(&signals).map(|signal| json!(signal))
+        }
+    };
+    for child in &mut children {
+        child.kill()?;
+        child.wait()?;
+    }
+    ended
+}
+
+/// Touches so much memory that the kernel has to provide it.
+fn alloc(bytes: usize) -> io::Result<Value> {
+    let mut memory: Vec<u8> = Vec::new();
+    memory.try_reserve_exact(bytes).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
+    memory.resize(bytes, 0xa5);
+    std::hint::black_box(&memory);
+    Ok(json!(memory.len()))
+}
+
+/// The name of an error number, for those that tests ask for; others by number.
+fn name(errno: Option<i32>) -> String {
+    let known = [
+        (libc::EPERM, "EPERM"),
+        (libc::ENOENT, "ENOENT"),
+        (libc::EIO, "EIO"),
+        (libc::ENXIO, "ENXIO"),
+        (libc::ENOEXEC, "ENOEXEC"),
+        (libc::EAGAIN, "EAGAIN"),
+        (libc::ENOMEM, "ENOMEM"),
+        (libc::EACCES, "EACCES"),
+        (libc::EBUSY, "EBUSY"),
+        (libc::EEXIST, "EEXIST"),
+        (libc::EXDEV, "EXDEV"),
+        (libc::ENODEV, "ENODEV"),
+        (libc::ENOTDIR, "ENOTDIR"),
+        (libc::EISDIR, "EISDIR"),
+        (libc::EINVAL, "EINVAL"),
+        (libc::EMFILE, "EMFILE"),
+        (libc::ENOTTY, "ENOTTY"),
+        (libc::ENOSPC, "ENOSPC"),
+        (libc::EROFS, "EROFS"),
+        (libc::ENOSYS, "ENOSYS"),
+        (libc::ELOOP, "ELOOP"),
+        (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+    ];
+    match errno {
+        Some(errno) => known
+            .iter()
+            .find(|(number, _)| *number == errno)
+            .map_or_else(|| format!("E{errno}"), |(_, name)| (*name).to_owned()),
+        None => "usage".to_owned(),
+    }
+}

@@ -1,0 +1,56 @@
+//! The programs that tests start: built once in a test process, so that they are as fresh as the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+/// The static probe. `CORTEN_PROBE` names another file, where tests run without cargo.
+pub fn probe() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| binary("CORTEN_PROBE", "corten-testkit", "corten-probe"))
+}
+
+/// The `corten` command. `CORTEN_BIN` names another file, where tests run without cargo or try another runtime.
+pub fn corten() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| binary("CORTEN_BIN", "corten-cli", "corten"))
+}
+
+fn binary(variable: &str, package: &str, name: &str) -> PathBuf {
+    match std::env::var_os(variable) {
+        Some(path) => PathBuf::from(path),
+        None => match build(package, name) {
+            Ok(path) => path,
+            Err(message) => panic!("cannot build {name}, and {variable} does not name it: {message}"),
+        },
+    }
+}
+
+/// Builds with the tests' own profile and takes the program's path from what cargo says of it. Cargo holds a lock on its
+/// directory, so that test programs that run at the same time build one after the other.
+fn build(package: &str, name: &str) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", package])
+        .args(["--bin", name])
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo build: {}", output.status));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| "cargo names no such program".to_owned())
+}

@@ -1,0 +1,29 @@
+//! What the tests of Corten share; no program that is delivered uses it.
+//!
+//! A container test makes a [`Rootfs`] and a [`Bundle`], runs the probe in it, and reads the [`Report`] of what the
+//! probe sees from inside. [`Suite`] runs the cases of a test program and counts a case that cannot run on this
+//! machine as ignored, with the reason. [`Snapshot`] finds what a container has left behind.
+#![forbid(unsafe_code)]
+
+mod binaries;
+mod bundle;
+mod host;
+mod leaks;
+mod report;
+mod rootfs;
+mod run;
+mod suite;
+mod view;
+
+pub use binaries::{corten, probe};
+pub use bundle::{Bundle, default_spec};
+pub use host::{Requirement, missing};
+pub use leaks::{Snapshot, Watch};
+pub use libtest_mimic::Failed;
+pub use report::{
+    CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Signals, Window,
+};
+pub use rootfs::{Rootfs, Scratch};
+pub use run::{Output, Run};
+pub use suite::Suite;
+pub use view::View;

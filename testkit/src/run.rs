@@ -1,0 +1,221 @@
+//! Running a program with a deadline.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::de::DeserializeOwned;
+
+/// A program to run to its end.
+#[derive(Debug)]
+pub struct Run {
+    command: Command,
+    stdin: Vec<u8>,
+    deadline: Duration,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit status.
+    pub status: ExitStatus,
+    /// What it wrote to standard output, as text.
+    pub stdout: String,
+    /// What it wrote to standard error, as text.
+    pub stderr: String,
+    /// Whether it was killed at the deadline.
+    pub timed_out: bool,
+}
+
+impl Run {
+    /// A program, with nothing on its standard input and 30 seconds to end.
+    pub fn new(program: impl AsRef<OsStr>) -> Run {
+        Run { command: Command::new(program), stdin: Vec::new(), deadline: Duration::from_secs(30) }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Run {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Run {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) -> Run {
+        self.command.env(name, value.into());
+        self
+    }
+
+    /// Sets the working directory.
+    pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Run {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// What it reads from its standard input: at most what a pipe holds, 64 KiB.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Run {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// How long it may run before it is killed.
+    pub fn deadline(mut self, deadline: Duration) -> Run {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Runs it. Output is read until the program ends, not until nobody holds the pipes any more: a container that it
+    /// leaves running has them still.
+    pub fn output(mut self) -> io::Result<Output> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn()?;
+        let outcome = self.attend(&mut child);
+        if outcome.is_err() {
+            // Already gone, or killed now: either way it can be waited for.
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        let (stdout, stderr, timed_out) = outcome?;
+        Ok(Output { status, stdout, stderr, timed_out })
+    }
+
+    fn attend(&self, child: &mut Child) -> io::Result<(String, String, bool)> {
+        let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(&self.stdin) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+                _ => {}
+            }
+        }
+        let stdout = child.stdout.take().map(OwnedFd::from).map(Stream::new).transpose()?;
+        let stderr = child.stderr.take().map(OwnedFd::from).map(Stream::new).transpose()?;
+        let mut streams: Vec<Stream> = [stdout, stderr].into_iter().flatten().collect();
+        let end = Instant::now() + self.deadline;
+        let mut timed_out = false;
+        loop {
+            let left = if timed_out { None } else { Some(end.saturating_duration_since(Instant::now())) };
+            let ended = wait(pidfd.as_fd(), &streams, left)?;
+            for stream in &mut streams {
+                stream.drain()?;
+            }
+            if ended {
+                break;
+            }
+            if !timed_out && Instant::now() >= end {
+                timed_out = true;
+                pidfd_send_signal(&pidfd, Signal::KILL)?;
+            }
+        }
+        let mut texts = streams.into_iter().map(|stream| String::from_utf8_lossy(&stream.bytes).into_owned());
+        Ok((texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), timed_out))
+    }
+}
+
+/// Waits for something to read, the end of the process, or the end of the time left; whether the process has ended.
+fn wait(pidfd: BorrowedFd<'_>, streams: &[Stream], left: Option<Duration>) -> io::Result<bool> {
+    let mut polled = vec![PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    let open = streams.iter().filter(|stream| stream.open);
+    polled.extend(open.map(|stream| PollFd::new(&stream.file, PollFlags::IN)));
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    match poll(&mut polled, left.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!polled[0].revents().is_empty()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The reading end of a pipe, and what came through it.
+struct Stream {
+    file: File,
+    bytes: Vec<u8>,
+    open: bool,
+}
+
+impl Stream {
+    fn new(fd: OwnedFd) -> io::Result<Stream> {
+        rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK)?;
+        Ok(Stream { file: File::from(fd), bytes: Vec::new(), open: true })
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        match self.file.read_to_end(&mut self.bytes) {
+            Ok(_) => self.open = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Output {
+    /// This output if the program ended with status 0, else an error that shows all of it.
+    pub fn success(self) -> Result<Output, String> {
+        if self.status.success() && !self.timed_out { Ok(self) } else { Err(self.describe()) }
+    }
+
+    /// This output if the program ended with that status, else an error that shows all of it.
+    pub fn code(self, code: i32) -> Result<Output, String> {
+        if self.status.code() == Some(code) && !self.timed_out { Ok(self) } else { Err(self.describe()) }
+    }
+
+    /// Standard output as a JSON document: a [`Report`](crate::Report), say.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_str(&self.stdout).map_err(|error| format!("{error}: {}", self.describe()))
+    }
+
+    /// All of it for a person.
+    pub fn describe(&self) -> String {
+        let late = if self.timed_out { " at the deadline" } else { "" };
+        format!("{}{late}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn output_status_and_input_are_passed() {
+        let output = Run::new("sh").args(["-c", "cat; echo no >&2; exit 3"]).stdin("yes").output().unwrap();
+        let output = output.code(3).unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("yes", "no\n"));
+        assert!(output.success().is_err());
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed_at_its_deadline() {
+        let output = Run::new("sleep").arg("1000").deadline(Duration::from_millis(50)).output().unwrap();
+        assert!(output.timed_out && output.success().is_err());
+    }
+
+    #[test]
+    fn what_stays_behind_with_the_pipes_is_not_waited_for() {
+        let (reader, writer) = io::pipe().unwrap();
+        // It has the pipes, and ends when this test closes the one that it reads.
+        let script =
+            format!("read line </proc/{}/fd/{} & echo started", std::process::id(), reader.as_raw_fd());
+        let run = Run::new("sh").args(["-c", &script]);
+        let output = run.deadline(Duration::from_secs(10)).output().unwrap();
+        assert_eq!(output.success().unwrap().stdout, "started\n");
+        drop(writer);
+    }
+
+    #[test]
+    fn more_output_than_a_pipe_holds_arrives() {
+        let output = Run::new("head").args(["-c", "300000", "/dev/zero"]).output().unwrap();
+        assert_eq!(output.success().unwrap().stdout.len(), 300_000);
+    }
+}

@@ -1,0 +1,2 @@
+//! Benchmarks and checks of this repository.
+fn main() {}

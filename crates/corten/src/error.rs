@@ -78,18 +78,15 @@ impl Error {
         Self(Box::new(Inner { kind, stage: ErrorStage::Host, message: message.into(), errno: None }))
     }
 
-    #[allow(dead_code)]
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidConfig, message)
     }
 
-    #[allow(dead_code)]
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 
     /// What a failed system or file operation was doing, with the kernel's answer.
-    #[allow(dead_code)]
     pub(crate) fn io(what: impl Into<String>, error: impl Into<std::io::Error>) -> Self {
         let failure =
             corten_init::Doing::<()>::doing(Err(error.into()) as std::io::Result<()>, || what.into());
@@ -99,7 +96,6 @@ impl Error {
         }
     }
 
-    #[allow(dead_code)]
     pub(crate) fn from_failure(failure: Failure, stage: ErrorStage) -> Self {
         let denied = [rustix::io::Errno::PERM, rustix::io::Errno::ACCESS].iter().any(|e| failure.is(*e));
         let kind = match failure.kind {
@@ -112,13 +108,6 @@ impl Error {
             corten_init::Kind::Protocol => ErrorKind::Protocol,
         };
         Self(Box::new(Inner { kind, stage, message: failure.to_string(), errno: failure.errno }))
-    }
-
-    /// The same error, said of a larger operation: `"start container: …"`.
-    #[allow(dead_code)]
-    pub(crate) fn during(mut self, operation: impl fmt::Display) -> Self {
-        self.0.message = format!("{operation}: {}", self.0.message);
-        self
     }
 
     /// What a program can decide by.
@@ -158,5 +147,11 @@ impl From<Stage> for ErrorStage {
             Stage::Init => Self::Init,
             Stage::Exec => Self::Exec,
         }
+    }
+}
+
+impl From<corten_cgroups::Error> for Error {
+    fn from(error: corten_cgroups::Error) -> Self {
+        Self::new(ErrorKind::Cgroup, error.to_string())
     }
 }

@@ -3,10 +3,21 @@
 use corten_init::Failure;
 
 use crate::oci::{Hook, State};
-use crate::{Error, ErrorKind, Result};
+use crate::{Config, Error, ErrorKind, Result};
+
+/// Whether there are hooks that run before the container's root is changed.
+pub(crate) fn any_before_pivot(config: &Config) -> bool {
+    let hooks = config.hooks();
+    !hooks.prestart.is_empty() || !hooks.create_runtime.is_empty()
+}
+
+/// Runs the hooks that run before the container's root is changed.
+pub(crate) fn run_before_pivot(config: &Config, state: &State) -> Result<()> {
+    run("prestart", &config.hooks().prestart, state)?;
+    run("createRuntime", &config.hooks().create_runtime, state)
+}
 
 /// Runs hooks of one kind one after the other, until one fails; the error names it.
-#[allow(dead_code)]
 pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
@@ -15,7 +26,6 @@ pub(crate) fn run(kind: &str, hooks: &[Hook], state: &State) -> Result<()> {
 }
 
 /// Runs `poststop` hooks, all of them: the container is gone already, so a failure is no more than a warning.
-#[allow(dead_code)]
 pub(crate) fn run_poststop(hooks: &[Hook], state: &State) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());

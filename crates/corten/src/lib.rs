@@ -1,18 +1,59 @@
 //! Create and manage Linux containers from any Rust program.
+//!
+//! A container is started in two steps: the program executes a sealed copy of itself, which becomes the container's
+//! init. So a program that uses this library calls [`init`] first in `main`; it may have any number of threads after that.
+//!
+//! ```no_run
+//! use corten::{Config, Id, Launcher, Process, Runtime};
+//!
+//! fn main() -> corten::Result<()> {
+//!     let hook = corten::init(); // in the re-executed copy this never returns
+//!     let runtime = Runtime::open("/run/containers", Launcher::self_exe(hook))?;
+//!     let config = Config::builder("/your/path/to/rootfs").hostname("testing").build()?;
+//!     let container = runtime.create(&Id::try_from("container-id")?, config)?;
+//!     let child = container.run(Process::builder("/bin/sh").env("PATH", "/bin").build()?)?;
+//!     let status = child.wait()?;
+//!     container.destroy()?;
+//!     std::process::exit(status.code());
+//! }
+//! ```
+//!
+//! The library starts no threads, and changes nothing of the caller's process: no working directory, mask, environment,
+//! signal, limit or descriptor. Everything is synchronous; what can be waited for is a descriptor ([`Child`] is `AsFd`).
 #![forbid(unsafe_code)]
 
+mod child;
 pub mod config;
+mod container;
 mod error;
 mod hooks;
 mod id;
+mod idmap;
+mod launch;
+mod plan;
 mod process;
+mod resources;
+mod runtime;
+mod signal;
+mod start;
+mod status;
+mod store;
 
+pub use child::{Child, ExitStatus};
 pub use config::{
     Cgroup, Config, ConfigBuilder, Namespace, Namespaces, Network, NetworkKind, Route, SpecOptions,
 };
+pub use container::{Container, Created, Refused};
 pub use error::{Error, ErrorKind, ErrorStage, Result};
 pub use id::Id;
+pub use launch::{InitHook, Launcher, init};
 pub use process::{Process, ProcessBuilder, Stdio, User};
+pub use runtime::{Entry, Runtime};
+pub use signal::Signal;
+pub use status::{State, Status};
+
+/// What a container uses of the machine.
+pub use corten_cgroups::Stats;
 
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

@@ -15,7 +15,6 @@ use crate::{Error, Result};
 /// # Ok::<(), corten::Error>(())
 /// ```
 #[derive(Debug)]
-#[allow(dead_code)]
 pub struct Process {
     pub(crate) args: Vec<String>,
     /// `KEY=value`, each key once.
@@ -80,7 +79,6 @@ impl Process {
     /// What this program may do in a container: what it sets itself, and for the rest what the container sets.
     ///
     /// Fails where the container cannot give it: additional groups to a user who is not root.
-    #[allow(dead_code)]
     pub(crate) fn attributes_in(&self, config: &Config) -> Result<Attributes> {
         let groups = !self.additional_gids.is_empty() || !self.additional_groups.is_empty();
         if config.rootless_euid() && groups {

@@ -19,15 +19,31 @@ pub fn inherited(number: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Lets the program that this process executes inherit a descriptor. Fails with `EBADF` where it is not open.
+pub fn keep_across_exec(number: RawFd) -> Result<()> {
+    if number < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the number is only used to change a flag; a closed one is answered with EBADF.
+    rustix::io::fcntl_setfd(unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }, FdFlags::empty())
+}
+
 /// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
 pub fn close_on_exec_from(first: RawFd) -> Result<()> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
+/// Closes every descriptor from `first` on (close_range(2), Linux 5.9).
+///
+/// Only for a process that uses none of them any more, whoever in it believes to own them.
+pub fn close_from(first: RawFd) -> Result<()> {
+    close_range(first, 0)
+}
+
 /// Marks every descriptor from `first` on close-on-exec, or closes it (close_range(2)).
 fn close_range(first: RawFd, flags: libc::c_uint) -> Result<()> {
     let first = libc::c_uint::try_from(first).map_err(|_| Errno::BADF)?;
-    // SAFETY: takes numbers only. Marking a descriptor close-on-exec ends nobody's ownership.
+    // SAFETY: takes numbers only. Marking a descriptor close-on-exec ends nobody's ownership; `close_from` states its contract.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) };
     result(done).map(drop)
 }

@@ -35,3 +35,11 @@ pub fn exit_status(pidfd: BorrowedFd<'_>) -> Result<Option<i32>> {
         Err(errno) => Err(errno),
     }
 }
+
+/// Sends a signal, real-time ones among them, to the process behind a pidfd (pidfd_send_signal(2)).
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    let none = std::ptr::null::<u8>();
+    // SAFETY: takes numbers and a null.
+    result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) })
+        .map(drop)
+}

@@ -51,3 +51,24 @@ fn swap(new: u64) -> Result<Mask> {
     };
     result(done).map(|_| Mask(old))
 }
+
+/// Waits for any blocked signal to arrive, and takes it (sigwaitinfo(2)); returns its number.
+pub fn wait() -> Result<i32> {
+    let any = u64::MAX;
+    let (info, timeout) = (std::ptr::null_mut::<u8>(), std::ptr::null::<u8>());
+    loop {
+        // SAFETY: the set is valid for the size given; no details and no timeout are asked for.
+        match result(unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const any, info, timeout, SET) })
+        {
+            Ok(signal) => return i32::try_from(signal).map_err(|_| rustix::io::Errno::INVAL),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Sends a signal, real-time ones among them, to a process (kill(2)).
+pub fn kill(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: takes numbers only.
+    result(unsafe { libc::syscall(libc::SYS_kill, pid, signal) }).map(drop)
+}

@@ -31,9 +31,7 @@ pub use read::{read_process, read_spec};
 pub use spec::SpecOptions;
 
 pub(crate) use attributes::Attributes;
-#[allow(unused_imports)]
 pub(crate) use names::{capability_mask, rlimit_resource};
-#[allow(unused_imports)]
 pub(crate) use sysctl::sysctl_path;
 pub(crate) use unsupported::{USER, refuse};
 
@@ -68,7 +66,6 @@ impl Config {
     }
 
     /// Limits and privileges of the container's programs.
-    #[allow(dead_code)]
     pub(crate) fn attributes(&self) -> &Attributes {
         &self.0.attributes
     }

@@ -1,0 +1,139 @@
+//! The runtime's side of the protocol with the new process.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use corten_init::Failure;
+use corten_init::payload::Payload;
+use corten_init::protocol::{Channel, Hello, Order, Report};
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+use super::{Descriptors, Launcher};
+use crate::error::ErrorStage;
+use crate::{Error, ErrorKind, Result};
+
+/// A conversation with a new process that has not executed the user's program yet.
+///
+/// Dropping it before [`Conversation::finish`] kills and collects the process.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    channel: Channel,
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
+}
+
+/// What the new process waits for, or has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The root file system is prepared, and the runtime's hooks can run.
+    Prepared,
+    /// It waits at the start gate.
+    Waiting,
+    /// It runs the user's program.
+    Executed,
+}
+
+impl Conversation {
+    /// Starts stage 1, hands over the payload, and returns when stage 2 exists.
+    pub(crate) fn start(launcher: &Launcher, mut fds: Descriptors, payload: &Payload) -> Result<Self> {
+        let (mut channel, theirs) = Channel::pair()?;
+        fds.push(theirs);
+        let borrowed: Vec<_> = fds.0.iter().map(AsFd::as_fd).collect();
+        let stage1 = launcher.start(&borrowed)?;
+        // The new process alone must hold its end, so that its end is the end of the stream.
+        drop(fds);
+        let said = channel.send(&Hello::ours(), None).and_then(|()| channel.send(payload, None));
+        // A refusal of the copy explains a broken socket, so it is listened to first.
+        let cloned = listen(&mut channel, ErrorStage::Bootstrap);
+        wait(&stage1.pidfd);
+        match (cloned?, said) {
+            (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
+                Ok(Self { channel, pid, pidfd: Some(pidfd), terminal: None })
+            }
+            (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
+            _ => Err(Error::new(
+                ErrorKind::Protocol,
+                "the re-executed copy of the program ended without a word (does it call corten::init() first, and is it of the same version?)",
+            )),
+        }
+    }
+
+    /// The process id of stage 2.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Lets stage 2 go on.
+    pub(crate) fn proceed(&mut self) -> Result<()> {
+        match self.channel.send(&Order::Continue, None) {
+            Ok(()) => Ok(()),
+            // It has ended: what it said is waiting to be read.
+            Err(failure) if failure.is(Errno::PIPE) => Ok(()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Waits for the next event.
+    pub(crate) fn next(&mut self, stage: ErrorStage) -> Result<Event> {
+        let mut executing = false;
+        loop {
+            match listen(&mut self.channel, stage)? {
+                Some((Report::Terminal, Some(master))) => self.terminal = Some(master),
+                Some((Report::Prepared, _)) => return Ok(Event::Prepared),
+                Some((Report::Waiting, _)) => return Ok(Event::Waiting),
+                Some((Report::Cloned { .. } | Report::Terminal, _)) => {
+                    return Err(Error::new(ErrorKind::Protocol, "the new process spoke out of turn"));
+                }
+                Some((Report::Executing, _)) => executing = true,
+                Some((Report::Warning(_) | Report::Failed(..), _)) => {}
+                None if executing => return Ok(Event::Executed),
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::Protocol,
+                        "the container's process ended unexpectedly",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The master of its terminal, if it has one.
+    pub(crate) fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// The process, which is left to itself from here on, and its pidfd.
+    pub(crate) fn finish(mut self) -> Result<(i32, OwnedFd)> {
+        let pidfd =
+            self.pidfd.take().ok_or_else(|| Error::new(ErrorKind::Protocol, "no process was started"))?;
+        Ok((self.pid, pidfd))
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.pidfd {
+            let _ = pidfd_send_signal(pidfd, Signal::KILL);
+            wait(pidfd);
+        }
+    }
+}
+
+/// Collects a process that ends; one that somebody else collects is fine as well.
+fn wait(pidfd: &OwnedFd) {
+    while let Err(Errno::INTR) = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {}
+}
+
+/// The next report, where it is no warning and no failure.
+fn listen(channel: &mut Channel, stage: ErrorStage) -> Result<Option<(Report, Option<OwnedFd>)>> {
+    loop {
+        match channel.receive::<Report>().map_err(|failure: Failure| Error::from_failure(failure, stage))? {
+            Some((Report::Warning(text), _)) => tracing::warn!("{text}"),
+            Some((Report::Failed(stage, failure), _)) => {
+                return Err(Error::from_failure(failure, stage.into()));
+            }
+            other => return Ok(other),
+        }
+    }
+}

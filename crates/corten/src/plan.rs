@@ -1,0 +1,255 @@
+//! Turning a configuration and a process into the payload of the new process.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use corten_cgroups::Group;
+use corten_init::payload::{
+    Bootstrap, Capabilities, Create, Gate, Job, Join, JoinContainer, Payload, Process as Order, Rlimit,
+};
+use corten_init::rootfs;
+use corten_sys::namespace::Namespaces as Kinds;
+use rustix::fs::{Mode, OFlags};
+
+use crate::config::{Attributes, capability_mask, rlimit_resource, sysctl_path};
+use crate::idmap::{self, Way};
+use crate::launch::Descriptors;
+use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, oci};
+
+/// What a new process is started with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Its orders.
+    pub(crate) payload: Payload,
+    /// Its descriptors.
+    pub(crate) fds: Descriptors,
+    /// Whether the runtime moves it into its cgroups once it exists, those that clone3(2) cannot put it into.
+    pub(crate) attach: bool,
+}
+
+/// The default file mode creation mask (specification: `config.md#user`).
+const UMASK: u32 = 0o022;
+
+/// Plans the init of a new container.
+pub(crate) fn create(
+    config: &Config,
+    id: &Id,
+    process: Process,
+    group: Option<&Group>,
+    gate: Option<(OwnedFd, OwnedFd)>,
+    state: oci::State,
+) -> Result<Plan> {
+    let namespaces = config.namespaces();
+    let attributes = process.attributes_in(config)?;
+    let Process { stdio, preserve_fds, .. } = &process;
+    let mut fds = descriptors(stdio, preserve_fds, process.terminal)?;
+    let cgroup = group.map(Group::clone_target).transpose()?.flatten();
+    let unified = group.is_some_and(Group::is_unified);
+    // On v1 the cgroup namespace is made once the runtime has moved init: its root is where init is then.
+    let unshare_cgroup = namespaces.is_new(Namespace::Cgroup) && group.is_some() && !unified;
+    let new = |kind: &Namespace| namespaces.is_new(*kind);
+    let late = |kind: &Namespace| *kind == Namespace::Time || (unshare_cgroup && *kind == Namespace::Cgroup);
+    let kinds: Kinds =
+        Namespace::ALL.into_iter().filter(|kind| new(kind) && !late(kind)).map(kind_of).collect();
+    let way = idmap::way(config);
+    let bootstrap = Bootstrap {
+        oom_score_adj: attributes.oom_score_adj,
+        rlimits: rlimits(&attributes),
+        join: joins(config, &mut fds)?,
+        join_container: None,
+        create: kinds.bits(),
+        cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        dumpable_until_mapped: !matches!(way, Way::None | Way::Direct),
+    };
+    let create = Create {
+        user_namespace: namespaces.contains(Namespace::User),
+        setgroups_denied: way == Way::OwnId,
+        unshare_cgroup,
+        time_offsets: namespaces.is_new(Namespace::Time).then(|| time_offsets(config.time_offsets())),
+        loopback: namespaces.is_new(Namespace::Net),
+        rootfs: root_file_system(config, group)?,
+        hostname: config.hostname().map(str::to_owned),
+        domainname: config.domainname().map(str::to_owned),
+        sysctls: sysctls(config)?,
+        runtime_hooks: crate::hooks::any_before_pivot(config),
+        create_container: config.hooks().create_container.clone(),
+        start_container: config.hooks().start_container.clone(),
+        state,
+        gate: gate.map(|(fifo, failure)| Gate { fifo: fds.push(fifo), failure: fds.push(failure) }),
+    };
+    let process = order(config, id, process, &attributes)?;
+    let attach = group.is_some() && !unified;
+    Ok(Plan { payload: Payload { bootstrap, job: Job::Create(Box::new(create)), process }, fds, attach })
+}
+
+/// Plans a program that joins a running container.
+pub(crate) fn exec(
+    config: &Config,
+    id: &Id,
+    process: Process,
+    group: Option<&Group>,
+    init: OwnedFd,
+) -> Result<Plan> {
+    let namespaces = config.namespaces();
+    if !namespaces.contains(Namespace::Mount) {
+        return Err(Error::unsupported("exec in a container without a mount namespace is not supported"));
+    }
+    let attributes = process.attributes_in(config)?;
+    let mut fds = descriptors(&process.stdio, &process.preserve_fds, process.terminal)?;
+    let cgroup =
+        group.map(|group| group.clone_target_below(process.sub_cgroup.as_deref())).transpose()?.flatten();
+    let kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();
+    let bootstrap = Bootstrap {
+        oom_score_adj: attributes.oom_score_adj,
+        rlimits: rlimits(&attributes),
+        join: Vec::new(),
+        join_container: Some(JoinContainer { pidfd: fds.push(init), kinds: kinds.bits() }),
+        create: 0,
+        cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        dumpable_until_mapped: false,
+    };
+    let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User) };
+    let process = order(config, id, process, &attributes)?;
+    let attach = group.is_some_and(|group| !group.is_unified());
+    Ok(Plan { payload: Payload { bootstrap, job, process }, fds, attach })
+}
+
+/// The kernel's bit for a kind of namespace.
+fn kind_of(kind: Namespace) -> Kinds {
+    match kind {
+        Namespace::User => Kinds::USER,
+        Namespace::Ipc => Kinds::IPC,
+        Namespace::Uts => Kinds::UTS,
+        Namespace::Net => Kinds::NET,
+        Namespace::Pid => Kinds::PID,
+        Namespace::Mount => Kinds::MOUNT,
+        Namespace::Cgroup => Kinds::CGROUP,
+        Namespace::Time => Kinds::TIME,
+    }
+}
+
+/// Opens the namespaces that have a path, now and once: what a path names can change.
+fn joins(config: &Config, fds: &mut Descriptors) -> Result<Vec<Join>> {
+    let mut joins = Vec::new();
+    for (kind, path) in config.namespaces().iter() {
+        let Some(path) = path else { continue };
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
+            Error::io(format!("open the {} namespace {}", kind.as_str(), path.display()), errno)
+        })?;
+        joins.push(Join { kind: kind_of(kind).bits(), fd: fds.push(fd), path: path.display().to_string() });
+    }
+    Ok(joins)
+}
+
+/// Standard files, and those that the program inherits. A terminal replaces the standard files later.
+fn descriptors(stdio: &Stdio, preserve: &[OwnedFd], terminal: bool) -> Result<Descriptors> {
+    let copy = |fd: std::os::fd::BorrowedFd<'_>| -> Result<OwnedFd> {
+        rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|errno| Error::io("copy a file descriptor", errno))
+    };
+    let null = || -> Result<OwnedFd> {
+        rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::io("open /dev/null", errno))
+    };
+    let standard = match stdio {
+        _ if terminal => [null()?, null()?, null()?],
+        Stdio::Inherit => {
+            [copy(rustix::stdio::stdin())?, copy(rustix::stdio::stdout())?, copy(rustix::stdio::stderr())?]
+        }
+        Stdio::Null => [null()?, null()?, null()?],
+        Stdio::Fds { stdin, stdout, stderr } => {
+            [copy(stdin.as_fd())?, copy(stdout.as_fd())?, copy(stderr.as_fd())?]
+        }
+    };
+    let inherited = preserve.iter().map(|fd| copy(fd.as_fd())).collect::<Result<_>>()?;
+    Ok(Descriptors::new(standard, inherited))
+}
+
+/// The user's program with what the configuration says where the process says nothing.
+fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) -> Result<Order> {
+    let inherit =
+        u32::try_from(process.preserve_fds.len()).map_err(|_| Error::invalid("too many descriptors"))?;
+    Ok(Order {
+        args: process.args,
+        env: process.env,
+        cwd: process.cwd,
+        user: process.user.into(),
+        additional_gids: process.additional_gids,
+        additional_groups: process.additional_groups,
+        umask: attributes.umask.unwrap_or(UMASK),
+        capabilities: attributes.capabilities.as_ref().map(capabilities),
+        no_new_privileges: attributes.no_new_privileges.unwrap_or(false),
+        parent_death_signal: config.parent_death_signal().unwrap_or(0),
+        terminal: process
+            .terminal
+            .then(|| process.console_size.map_or((0, 0), |size| (size.height, size.width))),
+        inherit,
+        keyring: (!config.no_new_keyring()).then(|| format!("_ses.{id}")),
+        reaper: process.init_reaper,
+    })
+}
+
+/// The sets as bits. What is unknown here or to this kernel was warned of, and is left out.
+fn capabilities(sets: &oci::Capabilities) -> Capabilities {
+    let known = known_capabilities();
+    let mask = |names: &[String]| capability_mask(names).0 & known;
+    let oci::Capabilities { bounding, effective, inheritable, permitted, ambient } = sets;
+    Capabilities {
+        bounding: mask(bounding),
+        effective: mask(effective),
+        inheritable: mask(inheritable),
+        permitted: mask(permitted),
+        ambient: mask(ambient),
+    }
+}
+
+/// The capabilities that this kernel has.
+fn known_capabilities() -> u64 {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
+        .ok()
+        .and_then(|n| n.trim().parse::<u32>().ok());
+    last.map_or(u64::MAX, |last| u64::MAX.checked_shr(63_u32.saturating_sub(last)).unwrap_or(u64::MAX))
+}
+
+fn rlimits(attributes: &Attributes) -> Vec<Rlimit> {
+    let number = |limit: &oci::Rlimit| {
+        rlimit_resource(&limit.typ).map(|resource| Rlimit { resource, soft: limit.soft, hard: limit.hard })
+    };
+    attributes.rlimits.iter().filter_map(number).collect()
+}
+
+/// In the form of `/proc/PID/timens_offsets`.
+fn time_offsets(offsets: &oci::Map<oci::TimeOffset>) -> String {
+    offsets.iter().map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs)).collect()
+}
+
+fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
+    config.sysctl().iter().map(|(name, value)| Ok((sysctl_path(name)?, value.clone()))).collect()
+}
+
+fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Rootfs> {
+    let _ = group;
+    rootfs::plan(&rootfs::Request {
+        rootfs: config.rootfs(),
+        bundle: config.bundle().unwrap_or(config.rootfs()),
+        readonly: config.readonlyfs(),
+        propagation: config.root_propagation(),
+        no_pivot: config.no_pivot_root(),
+        mounts: config.mounts(),
+        devices: config.devices(),
+        masked: config.mask_paths(),
+        readonly_paths: config.readonly_paths(),
+        user_namespace: config.namespaces().contains(Namespace::User),
+        mount_namespace: config.namespaces().contains(Namespace::Mount),
+        cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
+    })
+    .map_err(Error::from)
+}
+
+impl From<crate::User> for corten_init::payload::User {
+    fn from(user: crate::User) -> Self {
+        match user {
+            crate::User::Ids { uid, gid } => Self::Ids { uid, gid },
+            crate::User::Name { user, group } => Self::Name { user, group },
+        }
+    }
+}

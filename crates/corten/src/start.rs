@@ -1,0 +1,236 @@
+//! Bringing a process to life: a container's init, or a program that joins it.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+
+use corten_cgroups::{Group, Layout};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::child::Started;
+use crate::container::{Container, not_running};
+use crate::error::ErrorStage;
+use crate::launch::{Conversation, Event};
+use crate::store::{Lock, Saved, SavedInit};
+use crate::{Error, ErrorKind, Process, Result, Signal, Status, child, hooks, idmap, plan, resources};
+
+/// A process, and the master of its terminal if it has one.
+type Begun = (Arc<Started>, Option<OwnedFd>);
+
+/// Starts the init of a container: up to the start gate, or with the user's program at once.
+pub(crate) fn init(container: &Container, process: Process, gate: bool) -> Result<Begun> {
+    let lock = container.store.lock()?;
+    let mut saved = container.refresh()?;
+    if container.status_of(&saved)? != Status::Stopped {
+        return Err(Error::new(ErrorKind::Running, "container already has init process"));
+    }
+    for warning in saved.config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let group = make_group(container, &mut saved, &lock)?;
+    let begun = begin(container, process, gate, &mut saved, group.as_ref(), lock);
+    let (started, terminal) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            let error = explain(error, group.as_ref());
+            undo(container, &mut saved, group.as_ref());
+            return Err(error);
+        }
+    };
+    let started = Arc::new(started);
+    *container.saved() = saved.clone();
+    *container.init.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&started));
+    if !gate {
+        poststart(container, &saved, &started.pidfd)?;
+    }
+    Ok((started, terminal))
+}
+
+/// Makes the control group with its limits. Where it will be is saved first, so that it can be found after a crash.
+fn make_group(container: &Container, saved: &mut Saved, lock: &Lock) -> Result<Option<Group>> {
+    if !saved.config.cgroup().managed {
+        return Ok(None);
+    }
+    let layout = Layout::detect()?;
+    let paths =
+        Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id().as_str())?;
+    saved.cgroup = Some(paths.clone());
+    container.store.save(saved, lock)?;
+    let error = match Group::create(&layout, paths) {
+        Ok(group) => match group.apply(&saved.config.cgroup().resources) {
+            Ok(warnings) => {
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                return Ok(Some(group));
+            }
+            Err(error) => {
+                drop(group.remove());
+                error.into()
+            }
+        },
+        Err(error) => Error::from(error),
+    };
+    saved.cgroup = None;
+    container.store.save(saved, lock)?;
+    // An ordinary user without a group of their own to make others in: no limit was asked for, so none is missed.
+    if saved.config.rootless_cgroups() && !resources::limits_anything(saved.config.cgroup()) {
+        tracing::debug!("no control group: {error}");
+        return Ok(None);
+    }
+    Err(error)
+}
+
+/// The conversation, from the clone to the gate or the user's program.
+fn begin(
+    container: &Container,
+    mut process: Process,
+    gate: bool,
+    saved: &mut Saved,
+    group: Option<&Group>,
+    lock: Lock,
+) -> Result<(Started, Option<OwnedFd>)> {
+    let gate = if gate { Some(container.store.make_gate()?) } else { None };
+    let waits = gate.is_some();
+    let state = container.oci_state_of(&saved.config, "creating", None);
+    let console = process.console_socket.take();
+    let plan = plan::create(&saved.config, container.id(), process, group, gate, state)?;
+    let mut conversation = Conversation::start(&container.runtime.shared.launcher, plan.fds, &plan.payload)?;
+    let pid = conversation.pid();
+    idmap::write(pid, &saved.config)?;
+    if plan.attach
+        && let Some(group) = group
+    {
+        group.attach(pid)?;
+    }
+    conversation.proceed()?;
+    saved.init = Some(SavedInit::of(pid)?);
+    container.store.save(saved, &lock)?;
+    drop(lock);
+    if hooks::any_before_pivot(&saved.config) {
+        expect(conversation.next(ErrorStage::Init)?, Event::Prepared)?;
+        hooks::run_before_pivot(
+            &saved.config,
+            &container.oci_state_of(&saved.config, "creating", Some(pid)),
+        )?;
+        conversation.proceed()?;
+    }
+    conversation.proceed()?;
+    expect(conversation.next(ErrorStage::Init)?, if waits { Event::Waiting } else { Event::Executed })?;
+    let terminal = hand_over(console, conversation.take_terminal())?;
+    let (pid, pidfd) = conversation.finish()?;
+    Ok((Started::new(pid, pidfd), terminal))
+}
+
+fn expect(event: Event, expected: Event) -> Result<()> {
+    if event == expected {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Protocol, format!("the container's process is {event:?}, not {expected:?}")))
+}
+
+/// A start that fails because the kernel ended init says so: the usual reason is a limit that is too low.
+fn explain(error: Error, group: Option<&Group>) -> Error {
+    match group.map(Group::oom_kill_count) {
+        Some(Ok(count)) if count > 0 && error.kind() == ErrorKind::Protocol => {
+            Error::new(ErrorKind::Protocol, "container init was OOM-killed (memory limit too low?)")
+        }
+        _ => error,
+    }
+}
+
+/// Takes back what a failed start has made; the process is gone already.
+fn undo(container: &Container, saved: &mut Saved, group: Option<&Group>) {
+    let undone = || -> Result<()> {
+        let lock = container.store.lock()?;
+        if let Some(group) = group {
+            group.kill()?;
+            group.remove()?;
+        }
+        container.store.remove_gate()?;
+        saved.init = None;
+        saved.cgroup = None;
+        container.store.save(saved, &lock)
+    };
+    let mut undone = undone;
+    if let Err(error) = undone() {
+        tracing::warn!("after the failed start: {error}");
+    }
+}
+
+/// Opens the start gate.
+pub(crate) fn release(container: &Container) -> Result<()> {
+    let lock = container.store.lock()?;
+    let saved = container.refresh()?;
+    let refuse = |message: &str| Err(Error::new(ErrorKind::NotRunning, message));
+    match container.status_of(&saved)? {
+        Status::Created => {}
+        Status::Stopped => return refuse("cannot start a container that has stopped"),
+        Status::Running => {
+            return Err(Error::new(ErrorKind::Running, "cannot start an already running container"));
+        }
+        Status::Paused => {
+            return Err(Error::new(ErrorKind::Paused, "cannot start a container in the paused state"));
+        }
+    }
+    let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let Some(gate) = container.store.open_gate()? else {
+        return refuse("cannot start a container that has stopped");
+    };
+    rustix::io::write(&gate, b"0").map_err(|errno| Error::io("open the start gate", errno))?;
+    container.store.remove_gate()?;
+    drop(lock);
+    // Init alone has the read end, until its execve or its end closes it.
+    let mut closed = [PollFd::new(&gate, PollFlags::empty())];
+    rustix::io::retry_on_intr(|| poll(&mut closed, None))
+        .map_err(|errno| Error::io("wait for init", errno))?;
+    if let Some(error) = container.store.failure() {
+        return Err(error);
+    }
+    poststart(container, &saved, &pidfd)
+}
+
+/// Runs the poststart hooks; where one fails, the container is killed (specification: `runtime.md#lifecycle`, step 9).
+fn poststart(container: &Container, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
+    let state = container.oci_state_of(&saved.config, "running", saved.init.map(|init| init.pid));
+    hooks::run("poststart", &saved.config.hooks().poststart, &state).inspect_err(|_| {
+        drop(child::send(pidfd, Signal::KILL));
+        drop(child::ended(pidfd, None));
+    })
+}
+
+/// Starts a further program in a running container.
+pub(crate) fn exec(container: &Container, mut process: Process) -> Result<Begun> {
+    let saved = container.refresh()?;
+    if container.status_of(&saved)? == Status::Stopped {
+        return Err(not_running());
+    }
+    let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let group = Container::group(&saved);
+    let console = process.console_socket.take();
+    let plan = plan::exec(&saved.config, container.id(), process, group.as_ref(), pidfd)?;
+    let mut conversation = Conversation::start(&container.runtime.shared.launcher, plan.fds, &plan.payload)?;
+    if plan.attach
+        && let Some(group) = &group
+    {
+        group.attach(conversation.pid())?;
+    }
+    conversation.proceed()?;
+    expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;
+    let terminal = hand_over(console, conversation.take_terminal())?;
+    let (pid, pidfd) = conversation.finish()?;
+    Ok((Arc::new(Started::new(pid, pidfd)), terminal))
+}
+
+/// Sends the master of a terminal to the console socket, where there is one: in one message, with the master's name.
+fn hand_over(console: Option<OwnedFd>, terminal: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+    let (Some(console), Some(terminal)) = (&console, &terminal) else { return Ok(terminal) };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [terminal.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let name = [IoSlice::new(b"/dev/ptmx")];
+    rustix::io::retry_on_intr(|| sendmsg(console, &name, &mut control, SendFlags::NOSIGNAL))
+        .map_err(|errno| Error::io("send the terminal to the console socket", errno))?;
+    Ok(None)
+}

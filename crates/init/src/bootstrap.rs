@@ -1,0 +1,160 @@
+//! Stage 1: a fresh, single-threaded copy of the program, which joins namespaces and clones init.
+
+use std::os::fd::{AsFd, RawFd};
+
+use corten_sys::clone::{Clone, clone_sibling};
+use corten_sys::limits;
+use corten_sys::namespace::Namespaces;
+use corten_sys::thread::SingleThreaded;
+use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
+
+use crate::namespaces::{self, LateUser};
+use crate::payload::{Bootstrap, Job, Payload, Rlimit};
+use crate::protocol::{ARGV0, Channel, Hello, Report};
+use crate::{Doing, Failure, Kind, Result, Stage, create, join};
+
+/// Runs the new process where this is the re-executed copy, and returns at once in any other program.
+///
+/// To be called first in `main`: the copy must not have started a thread.
+pub fn enter_if_copy() {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_some_and(|name| name == ARGV0) {
+        let fd = arguments.nth(1).and_then(|fd| fd.to_str()?.parse().ok());
+        corten_sys::exec::exit(run(fd));
+    }
+}
+
+/// The exit status of a copy that has failed, where the runtime did not hear why.
+const UNHEARD: i32 = 255;
+
+fn run(fd: Option<RawFd>) -> i32 {
+    let Some(mut channel) = fd.and_then(greet) else {
+        let _ = rustix::io::write(
+            rustix::stdio::stderr(),
+            b"corten-init: this is not for the command line: a runtime starts it, of the same build\n",
+        );
+        return UNHEARD;
+    };
+    match bootstrap(&mut channel) {
+        Ok(()) => 0,
+        Err(failure) => {
+            let failed = Report::Failed(Stage::Bootstrap, failure);
+            if channel.send(&failed, None).is_ok() { 1 } else { UNHEARD }
+        }
+    }
+}
+
+/// Takes the sync socket and checks that the runtime behind it is of this build.
+fn greet(fd: RawFd) -> Option<Channel> {
+    if fd < 3 || corten_sys::fd::close_on_exec_from(3).is_err() || corten_sys::signal::reset().is_err() {
+        return None;
+    }
+    let mut channel = Channel::new(corten_sys::fd::inherited(fd).ok()?);
+    match channel.receive::<Hello>() {
+        Ok(Some((hello, _))) if hello == Hello::ours() => Some(channel),
+        _ => None,
+    }
+}
+
+fn bootstrap(channel: &mut Channel) -> Result<()> {
+    let unexpected = || Failure::new(Kind::Protocol, "the runtime ended before it said what to do");
+    let (Payload { bootstrap, job, process }, _) = channel.receive::<Payload>()?.ok_or_else(unexpected)?;
+    let Some(proof) = SingleThreaded::verify().doing(|| "count the threads of the re-executed program")?
+    else {
+        let failure =
+            Failure::new(Kind::Invalid, "the program has more than one thread when corten::init() is called");
+        return Err(failure.hint(
+            "call it first in main, before anything that starts threads: not inside #[tokio::main], and not after \
+             constructors or libraries that start their own",
+        ));
+    };
+    let _ = rustix::thread::set_name(c"corten:[init]");
+    let Bootstrap { oom_score_adj, rlimits, join, join_container, create, cgroup, dumpable_until_mapped } =
+        bootstrap;
+    if let Some(adjustment) = oom_score_adj {
+        set_oom_score_adj(adjustment)?;
+    }
+    raise_hard_limits(&rlimits)?;
+    if !dumpable_until_mapped {
+        set_not_dumpable()?;
+    }
+    let mut late = namespaces::join_paths(&proof, join)?;
+    if let Some(container) = join_container {
+        late = namespaces::join_container(&proof, container)?;
+    }
+    let kinds = Namespaces::from_bits_retain(create);
+    let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
+    match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
+        .map_err(|e| clone_failure(kinds, e))?
+    {
+        Clone::Original { pid, pidfd } => channel.send(&Report::Cloned { pid }, Some(pidfd.as_fd())),
+        Clone::Copy => {
+            drop(cgroup);
+            second_stage(channel, job, process, rlimits, late, &proof)
+        }
+    }
+}
+
+/// The clone has happened: from here on this is the container's process.
+fn second_stage(
+    channel: &mut Channel,
+    job: Job,
+    process: crate::payload::Process,
+    rlimits: Vec<Rlimit>,
+    late: Option<LateUser>,
+    proof: &SingleThreaded,
+) -> ! {
+    match job {
+        Job::Create(create) => create::run(channel, *create, process, &rlimits, late, proof),
+        Job::Exec { user_namespace } => {
+            join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, proof)
+        }
+    }
+}
+
+/// Keeps this process's memory and descriptors from every other process of its namespaces (CVE-2016-9962).
+pub(crate) fn set_not_dumpable() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become non-dumpable")
+}
+
+/// The badness is inherited by stage 2; lowering it needs a privilege that a user namespace does not give.
+fn set_oom_score_adj(adjustment: i32) -> Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
+        .doing(|| format!("set oom_score_adj to {adjustment}"))
+        .map_err(|failure| match failure.is(Errno::ACCESS) || failure.is(Errno::PERM) {
+            true => failure.hint("lowering it needs CAP_SYS_RESOURCE"),
+            false => failure,
+        })
+}
+
+/// Raising a hard limit needs a privilege that a user namespace does not give; both limits are set at the end.
+fn raise_hard_limits(rlimits: &[Rlimit]) -> Result<()> {
+    for limit in rlimits {
+        let doing = || format!("set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard);
+        let present = limits::get(limit.resource).doing(doing)?;
+        if limit.hard > present.hard {
+            limits::set(limit.resource, limits::Limit { soft: present.soft, hard: limit.hard })
+                .doing(doing)
+                .map_err(|failure| failure.hint("raising a hard limit needs CAP_SYS_RESOURCE"))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the clone's error numbers mean to a person.
+fn clone_failure(kinds: Namespaces, errno: Errno) -> Failure {
+    let names: Vec<_> = kinds.iter().map(namespaces::name).collect();
+    let failure =
+        Failure::system(format!("make the container's process with new namespaces {names:?}"), errno);
+    match errno {
+        Errno::NOSPC | Errno::USERS => failure.hint("a limit of user.max_*_namespaces (sysctl) is reached"),
+        Errno::PERM if kinds.contains(Namespaces::USER) => failure.hint(
+            "this kernel forbids user namespaces to ordinary users: see kernel.unprivileged_userns_clone, \
+             kernel.apparmor_restrict_unprivileged_userns and user.max_user_namespaces (sysctl)",
+        ),
+        Errno::PERM => failure.hint("only root can do this without a new user namespace"),
+        Errno::AGAIN => failure.hint("the pids limit of the cgroup or of the user is reached"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,113 @@
+//! Joining and making namespaces, in the order that their permissions demand.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use corten_sys::namespace::{self, Namespaces};
+use corten_sys::thread::SingleThreaded;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::payload::{Join, JoinContainer};
+use crate::{Doing, Failure, Result};
+
+/// A user namespace that stage 2 joins, when it is in its cgroup already: as root of a mapped user namespace, stage 1
+/// would no longer be allowed to clone into that.
+#[derive(Debug)]
+pub struct LateUser(OwnedFd);
+
+struct Target {
+    kind: Namespaces,
+    fd: OwnedFd,
+    path: String,
+}
+
+/// Joins the namespaces that have a path: first all but the user namespace, then, where that lacked the privileges,
+/// the user namespace and the rest.
+pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>) -> Result<Option<LateUser>> {
+    let mut user = None;
+    let mut denied = Vec::new();
+    for Join { kind, fd, path } in joins {
+        let target = Target { kind: Namespaces::from_bits_retain(kind), fd: fd.take()?, path };
+        if target.kind == Namespaces::USER {
+            user = Some(target);
+            continue;
+        }
+        match namespace::join(proof, target.fd.as_fd(), target.kind) {
+            Ok(()) => {}
+            Err(Errno::PERM) => denied.push(target),
+            Err(errno) => return Err(refused(&target, errno)),
+        }
+    }
+    match user {
+        Some(user) if denied.is_empty() => return Ok(Some(LateUser(user.fd))),
+        Some(user) => {
+            namespace::join(proof, user.fd.as_fd(), user.kind).map_err(|errno| refused(&user, errno))?
+        }
+        None => {}
+    }
+    for target in &denied {
+        namespace::join(proof, target.fd.as_fd(), target.kind).map_err(|errno| refused(target, errno))?;
+    }
+    Ok(None)
+}
+
+fn refused(target: &Target, errno: Errno) -> Failure {
+    let failure = Failure::system(format!("join the {} namespace {}", name(target.kind), target.path), errno);
+    match errno {
+        Errno::INVAL => {
+            failure.hint("the path must be a namespace of that type, and not the present user namespace")
+        }
+        _ => failure,
+    }
+}
+
+/// Joins the namespaces of a running container at once, without its user namespace where the privileges suffice.
+pub fn join_container(proof: &SingleThreaded, join: JoinContainer) -> Result<Option<LateUser>> {
+    let pidfd = join.pidfd.take()?;
+    let kinds = Namespaces::from_bits_retain(join.kinds);
+    let others = kinds - Namespaces::USER;
+    let doing = || "join the container's namespaces";
+    match namespace::join_process(proof, pidfd.as_fd(), others) {
+        Ok(()) if kinds.contains(Namespaces::USER) => return Ok(Some(LateUser(pidfd))),
+        Err(Errno::PERM) if kinds.contains(Namespaces::USER) => {
+            namespace::join_process(proof, pidfd.as_fd(), kinds).doing(doing)?;
+        }
+        answer => answer.doing(doing)?,
+    }
+    Ok(None)
+}
+
+impl LateUser {
+    /// Joins it.
+    pub fn join(self, proof: &SingleThreaded) -> Result<()> {
+        namespace::join(proof, self.0.as_fd(), Namespaces::USER).doing(|| "join the user namespace")
+    }
+}
+
+/// Makes a time namespace with these clock offsets and moves into it: the offsets can be written only while it is empty.
+pub fn make_time(proof: &SingleThreaded, offsets: &str) -> Result<()> {
+    namespace::unshare(proof, Namespaces::TIME).doing(|| "make the time namespace")?;
+    if !offsets.is_empty() {
+        std::fs::write("/proc/self/timens_offsets", offsets)
+            .doing(|| format!("set the clock offsets {:?}", offsets.trim_end()))?;
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = rustix::fs::open("/proc/self/ns/time_for_children", flags, Mode::empty())
+        .doing(|| "open the time namespace")?;
+    namespace::join(proof, own.as_fd(), Namespaces::TIME).doing(|| "enter the time namespace")
+}
+
+/// The name of a kind of namespace as the OCI specification has it.
+pub fn name(kind: Namespaces) -> &'static str {
+    match kind {
+        Namespaces::TIME => "time",
+        Namespaces::MOUNT => "mount",
+        Namespaces::CGROUP => "cgroup",
+        Namespaces::UTS => "uts",
+        Namespaces::IPC => "ipc",
+        Namespaces::USER => "user",
+        Namespaces::PID => "pid",
+        Namespaces::NET => "network",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,189 @@
+//! Everything that the new process needs to know, decided by the runtime beforehand.
+
+use corten_oci::{Hook, State};
+use serde::{Deserialize, Serialize};
+
+use crate::inherited::Slot;
+use crate::rootfs::Rootfs;
+
+/// The whole order for a new process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Payload {
+    /// What stage 1 does.
+    pub bootstrap: Bootstrap,
+    /// Whether a container is made or joined.
+    pub job: Job,
+    /// The user's program.
+    pub process: Process,
+}
+
+/// What stage 1 does: what needs the caller's privileges, and the clone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// Adjustment of the out-of-memory killer's badness.
+    pub oom_score_adj: Option<i32>,
+    /// Resource limits; stage 1 raises hard limits, init sets both at the end.
+    pub rlimits: Vec<Rlimit>,
+    /// Namespaces to join, each behind a descriptor.
+    pub join: Vec<Join>,
+    /// Namespaces of a running container to join.
+    pub join_container: Option<JoinContainer>,
+    /// New namespaces, as `CLONE_NEW…` bits.
+    pub create: u32,
+    /// The cgroup v2 directory that stage 2 is cloned into.
+    pub cgroup: Option<Slot>,
+    /// Whether stage 2 must stay dumpable until its id maps are written: an unprivileged parent can write them only then.
+    pub dumpable_until_mapped: bool,
+}
+
+/// A namespace to join.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Join {
+    /// Its kind, as a `CLONE_NEW…` bit.
+    pub kind: u32,
+    /// The descriptor.
+    pub fd: Slot,
+    /// Its path, for messages.
+    pub path: String,
+}
+
+/// Namespaces of a running container to join.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JoinContainer {
+    /// The pidfd of its init.
+    pub pidfd: Slot,
+    /// Which, as `CLONE_NEW…` bits.
+    pub kinds: u32,
+}
+
+/// Whether a container is made or joined.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Job {
+    /// A container is made.
+    Create(Box<Create>),
+    /// A running container is joined.
+    Exec {
+        /// Whether it has a user namespace of its own.
+        user_namespace: bool,
+    },
+}
+
+/// How a container is made.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Create {
+    /// Whether init becomes root of a user namespace, new or joined.
+    pub user_namespace: bool,
+    /// Whether setgroups(2) is denied there, as an unprivileged user's own id map demands.
+    pub setgroups_denied: bool,
+    /// Whether the cgroup namespace is made after the runtime has moved init into its v1 cgroups.
+    pub unshare_cgroup: bool,
+    /// Clock offsets of a new time namespace, in the form of `/proc/PID/timens_offsets`; `None` for no new one.
+    pub time_offsets: Option<String>,
+    /// Whether the loopback interface is brought up.
+    pub loopback: bool,
+    /// The root file system.
+    pub rootfs: Rootfs,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// Kernel parameters: path below `/proc/sys`, and value.
+    pub sysctls: Vec<(String, String)>,
+    /// Whether the runtime has hooks to run once the root file system is prepared.
+    pub runtime_hooks: bool,
+    /// Hooks of the container's namespaces, before its root is changed.
+    pub create_container: Vec<Hook>,
+    /// Hooks of the container's namespaces, before the user's program.
+    pub start_container: Vec<Hook>,
+    /// The state that those hooks read, but for their status and process id.
+    pub state: State,
+    /// The start gate; `None` starts at once.
+    pub gate: Option<Gate>,
+}
+
+/// The start gate.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Gate {
+    /// The FIFO's read end.
+    pub fifo: Slot,
+    /// The file that takes a failure after the gate.
+    pub failure: Slot,
+}
+
+/// The user's program and what it may do.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Process {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: Vec<String>,
+    /// Its working directory.
+    pub cwd: String,
+    /// Who runs it.
+    pub user: User,
+    /// Further group ids.
+    pub additional_gids: Vec<u32>,
+    /// Further groups by name, resolved inside the container.
+    pub additional_groups: Vec<String>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// The five capability sets; `None` leaves what the kernel gives.
+    pub capabilities: Option<Capabilities>,
+    /// Whether execve(2) may no longer grant privileges.
+    pub no_new_privileges: bool,
+    /// Signal to get when the thread that made init ends; 0 for none.
+    pub parent_death_signal: i32,
+    /// A terminal of this size (rows, columns) as standard input, output and error; zeros keep the kernel's default.
+    pub terminal: Option<(u16, u16)>,
+    /// How many descriptors from 3 on the program inherits.
+    pub inherit: u32,
+    /// Name of the session keyring; `None` keeps the caller's.
+    pub keyring: Option<String>,
+    /// Whether a small PID 1 stands before the program, reaps and forwards signals.
+    pub reaper: bool,
+}
+
+/// Who runs the program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum User {
+    /// By number.
+    Ids {
+        /// User id.
+        uid: u32,
+        /// Group id.
+        gid: u32,
+    },
+    /// By name, resolved inside the container.
+    Name {
+        /// A name of `/etc/passwd`, or a number.
+        user: String,
+        /// A name of `/etc/group`, or a number; absent means the user's own.
+        group: Option<String>,
+    },
+}
+
+/// The five capability sets, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Bounding set.
+    pub bounding: u64,
+    /// Effective set.
+    pub effective: u64,
+    /// Inheritable set.
+    pub inheritable: u64,
+    /// Permitted set.
+    pub permitted: u64,
+    /// Ambient set.
+    pub ambient: u64,
+}
+
+/// One resource limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Number of the resource, as in getrlimit(2).
+    pub resource: u32,
+    /// Soft limit; the largest number means none.
+    pub soft: u64,
+    /// Hard limit; the largest number means none.
+    pub hard: u64,
+}

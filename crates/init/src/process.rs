@@ -1,0 +1,215 @@
+//! The last steps before the user's program: working directory, environment, command, limits, execve(2).
+
+use std::convert::Infallible;
+use std::ffi::CString;
+
+use corten_sys::limits::{self, Limit};
+use corten_sys::thread::SingleThreaded;
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
+use rustix::io::Errno;
+
+use crate::outlet::Outlet;
+use crate::passwd::{self, Identity};
+use crate::payload::{Process, Rlimit};
+use crate::protocol::Report;
+use crate::{Doing, Failure, Kind, Result, credentials, reaper};
+
+/// A program that is ready to run: nothing that can be known beforehand is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    path: CString,
+    name: String,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    umask: u32,
+    inherit: u32,
+    reaper: bool,
+}
+
+/// Joins a session keyring of the container's own, so that the caller's keys are out of reach (keyrings(7)).
+pub(crate) fn join_keyring(outlet: &mut Outlet<'_>, process: &Process) -> Result<()> {
+    /// Lets the user that the program runs as search the keyring.
+    const USER_SEARCH: u32 = 0x08_0000;
+    let Some(name) = &process.keyring else { return Ok(()) };
+    let doing = || format!("join the session keyring {name:?}");
+    let key = match corten_sys::keyring::join_session(&c_string(name)?) {
+        Ok(key) => key,
+        Err(Errno::NOSYS) => {
+            return outlet.warn("this kernel has no keyrings: the session keyring stays the caller's");
+        }
+        Err(errno) => return Err(Failure::system(doing(), errno)),
+    };
+    let permissions = corten_sys::keyring::permissions(key).doing(doing)?;
+    corten_sys::keyring::set_permissions(key, permissions | USER_SEARCH).doing(doing)
+}
+
+/// Makes the working directory where it is missing. The root is the container's already, so it cannot be elsewhere.
+pub(crate) fn make_cwd(process: &Process) -> Result<()> {
+    if rustix::fs::access(&*process.cwd, Access::EXISTS) == Err(Errno::NOENT) {
+        match std::fs::create_dir_all(&process.cwd) {
+            // A read-only root file system: the change of directory says what is wrong.
+            Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {}
+            answer => answer.doing(|| format!("make the working directory {}", process.cwd))?,
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the user, in the working directory, and finds the command.
+pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Program> {
+    let identity = passwd::resolve(&process)?;
+    give_stdio(&identity)?;
+    // The directory may be closed to the user and open to root, or the other way round (a network file system).
+    let early = rustix::process::chdir(&*process.cwd);
+    if process.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
+    }
+    credentials::apply(outlet, &identity, process.capabilities.as_ref())?;
+    if early.is_err() {
+        rustix::process::chdir(&*process.cwd)
+            .doing(|| format!("chdir to cwd ({:?}) set in config.json failed", process.cwd))?;
+    }
+    check_cwd()?;
+    set_parent_death_signal(process.parent_death_signal)?;
+    let environment = environment(process.env, &identity);
+    let name = process.args.first().cloned().unwrap_or_default();
+    let path = find(&name, &environment)?;
+    Ok(Program {
+        path: c_string(&path)?,
+        name,
+        arguments: process.args.iter().map(|argument| c_string(argument)).collect::<Result<_>>()?,
+        environment: environment.iter().map(|entry| c_string(entry)).collect::<Result<_>>()?,
+        umask: process.umask,
+        inherit: process.inherit,
+        reaper: process.reaper,
+    })
+}
+
+/// The program can open its standard files again by their names in /dev only where they are its user's.
+fn give_stdio(identity: &Identity) -> Result<()> {
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let status = match rustix::fs::fstat(fd) {
+            Ok(status) => status,
+            Err(Errno::BADF) => continue,
+            Err(errno) => return Err(Failure::system("look at a standard file", errno)),
+        };
+        let null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+            && status.st_rdev == rustix::fs::makedev(1, 3);
+        if null || status.st_uid == identity.uid {
+            continue;
+        }
+        match rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(identity.uid)), None) {
+            // Not ours to give: an unmapped owner, a read-only file system, a kind of file without owner.
+            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS | Errno::OVERFLOW | Errno::NOSYS) => {}
+            Err(errno) => return Err(Failure::system("give a standard file to the user", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// A directory outside the container's root is no place to start in (CVE-2024-21626): the kernel then answers with
+/// `(unreachable)`, or with nothing at all.
+fn check_cwd() -> Result<()> {
+    match rustix::process::getcwd(Vec::new()) {
+        Ok(path) if path.to_bytes().starts_with(b"/") => Ok(()),
+        Ok(_) | Err(Errno::NOENT) => Err(Failure::new(
+            Kind::Invalid,
+            "current working directory is outside of container mount namespace root -- possible container breakout detected",
+        )),
+        Err(errno) => Err(Failure::system("ask for the working directory", errno)),
+    }
+}
+
+fn set_parent_death_signal(signal: i32) -> Result<()> {
+    let Some(signal) = rustix::process::Signal::from_named_raw(signal) else { return Ok(()) };
+    rustix::process::set_parent_process_death_signal(Some(signal)).doing(|| "set the parent-death signal")
+}
+
+/// The environment with a home directory, each name once.
+fn environment(mut entries: Vec<String>, identity: &Identity) -> Vec<String> {
+    let names_home = |entry: &String| entry.starts_with("HOME=");
+    if !entries.iter().any(|entry| names_home(entry) && entry.len() > "HOME=".len()) {
+        entries.retain(|entry| !names_home(entry));
+        entries.push(format!(
+            "HOME={}",
+            identity.home.as_deref().filter(|home| !home.is_empty()).unwrap_or("/")
+        ));
+    }
+    entries
+}
+
+/// The path of a command, as execvp(3) finds it: with a slash it is a path, else the first of PATH that can be run.
+fn find(name: &str, environment: &[String]) -> Result<String> {
+    if name.contains('/') {
+        return check_executable(name).map(|()| name.to_owned()).map_err(|errno| not_runnable(name, errno));
+    }
+    let search = environment.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+    let mut denied = false;
+    for directory in search.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let path = format!("{directory}/{name}");
+        match check_executable(&path) {
+            Ok(()) => return Ok(path),
+            Err(Errno::ACCESS) => denied = true,
+            Err(_) => {}
+        }
+    }
+    let why = if denied { "permission denied" } else { "executable file not found in $PATH" };
+    Err(Failure::new(Kind::NotFound, format!("exec: {name:?}: {why}")))
+}
+
+fn check_executable(path: &str) -> rustix::io::Result<()> {
+    let status = rustix::fs::stat(path)?;
+    if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+fn not_runnable(name: &str, errno: Errno) -> Failure {
+    let what = match errno {
+        Errno::NOENT | Errno::NOTDIR => format!("exec: {name:?}: stat {name}"),
+        _ => format!("exec: {name:?}"),
+    };
+    Failure { kind: Kind::NotFound, ..Failure::system(what, errno) }
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Failure::invalid(format!("{text:?} contains a NUL byte")))
+}
+
+impl Program {
+    /// Becomes the program, or its PID 1.
+    pub(crate) fn execute(
+        self,
+        outlet: &mut Outlet<'_>,
+        rlimits: &[Rlimit],
+        proof: &SingleThreaded,
+    ) -> Result<Infallible> {
+        if self.reaper
+            && let reaper::Side::Reaper(program) = reaper::start(proof)?
+        {
+            reaper::run(program);
+        }
+        rustix::process::umask(Mode::from_raw_mode(self.umask));
+        pass_on(self.inherit)?;
+        for limit in rlimits {
+            limits::set(limit.resource, Limit { soft: limit.soft, hard: limit.hard }).doing(|| {
+                format!("set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard)
+            })?;
+        }
+        outlet.report(&Report::Executing, None)?;
+        let errno = corten_sys::exec::execve(&self.path, &self.arguments, &self.environment);
+        Err(Failure { kind: Kind::NotFound, ..Failure::system(format!("exec {:?}", self.name), errno) })
+    }
+}
+
+/// Everything is closed at the execve but the standard files and those that the program is to inherit.
+fn pass_on(count: u32) -> Result<()> {
+    corten_sys::fd::close_on_exec_from(3).doing(|| "close the runtime's file descriptors")?;
+    for number in 3..3 + count {
+        corten_sys::fd::keep_across_exec(number.cast_signed())
+            .doing(|| format!("pass on file descriptor {number}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! The conversation between the runtime and the new process, over a stream socket.
+//!
+//! Each message is a frame: its length as four bytes, little end first, and its body in JSON. The two sides are of the
+//! same build, which the first frame proves, so the format needs no versions inside.
+//!
+//! ```text
+//! runtime                         stage 1            stage 2 (init)
+//!   Hello, Payload  ------------->
+//!   <------ Cloned{pid} + pidfd --  (ends)
+//!   id maps, v1 cgroups
+//!   Continue  ------------------------------------->  mounts
+//!   <--------------------------- Prepared  (only where the runtime has hooks to run)
+//!   Continue  ------------------------------------->
+//!   <--------------------------- Terminal + descriptor  (only where there is one)
+//!   state saved
+//!   Continue  ------------------------------------->
+//!   <--------------------------- Waiting   (only where there is a gate)
+//!   <--------------------------- Executing, and the end of the stream: the user's program runs
+//! ```
+//!
+//! `Warning` can come at any time, and `Failed` instead of anything. A stream that ends early ends init.
+
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Doing, Failure, Kind, Result, Stage};
+
+/// The name that marks the re-executed copy, as its `argv[0]`.
+pub const ARGV0: &str = "corten-init";
+
+/// Proof that both sides are of one build.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    magic: [u8; 8],
+    build: String,
+}
+
+impl Hello {
+    /// This build's greeting.
+    pub fn ours() -> Self {
+        let build = concat!("corten-", env!("CARGO_PKG_VERSION"));
+        Self { magic: *b"corten\0\x01", build: build.to_owned() }
+    }
+}
+
+/// What the runtime says.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// The step that was waited for is done.
+    Continue,
+}
+
+/// What the new process says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// Stage 1 has made stage 2; its pidfd comes along.
+    Cloned {
+        /// The process id, as the runtime's pid namespace has it.
+        pid: i32,
+    },
+    /// The root file system is prepared; the runtime's hooks can run.
+    Prepared,
+    /// The terminal's descriptor comes along.
+    Terminal,
+    /// Init waits at the start gate; the stream ends now.
+    Waiting,
+    /// The user's program is executed next: if the stream ends now, it runs.
+    Executing,
+    /// Something that a person should know, and that stops nothing.
+    Warning(String),
+    /// The end: what failed, and where.
+    Failed(Stage, Failure),
+}
+
+/// One end of the conversation.
+#[derive(Debug)]
+pub struct Channel(UnixStream);
+
+/// More than any message needs, and little enough to allocate.
+const LARGEST: usize = 64 << 20;
+
+impl Channel {
+    /// The runtime's end and the new process's end, both close-on-exec.
+    pub fn pair() -> Result<(Self, OwnedFd)> {
+        let (ours, theirs) = UnixStream::pair().doing(|| "make the sync socket")?;
+        Ok((Self(ours), theirs.into()))
+    }
+
+    /// This end of a conversation, from its descriptor.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+
+    /// Sends a message, and with it a descriptor.
+    pub fn send<T: Serialize>(&mut self, message: &T, fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        let frame = frame(message)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = fd.map(|fd| [fd]);
+        if let Some(fds) = &fds {
+            control.push(SendAncillaryMessage::ScmRights(fds));
+        }
+        let sent = rustix::io::retry_on_intr(|| {
+            rustix::net::sendmsg(&self.0, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)
+        })
+        .doing(|| "send on the sync socket")?;
+        self.send_rest(frame.get(sent..).unwrap_or_default())
+    }
+
+    /// A large frame does not fit into the socket at once.
+    fn send_rest(&mut self, mut rest: &[u8]) -> Result<()> {
+        while !rest.is_empty() {
+            let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.0, rest, SendFlags::NOSIGNAL))
+                .doing(|| "send on the sync socket")?;
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The next message and the descriptor that came with it; `None` at the end of the stream.
+    pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Option<OwnedFd>)>> {
+        let mut length = [0; 4];
+        let (count, fd) = self.receive_some(&mut length)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        self.receive_rest(length.get_mut(count..).unwrap_or_default())?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length > LARGEST {
+            return Err(Failure::new(
+                Kind::Protocol,
+                format!("a message of {length} bytes on the sync socket"),
+            ));
+        }
+        let mut body = vec![0; length];
+        self.receive_rest(&mut body)?;
+        let message = serde_json::from_slice(&body).map_err(|error| {
+            Failure::new(Kind::Protocol, format!("read a message of the sync socket: {error}"))
+        })?;
+        Ok(Some((message, fd)))
+    }
+
+    fn receive_some(&mut self, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::io::retry_on_intr(|| {
+            let mut buffers = [IoSliceMut::new(buffer)];
+            rustix::net::recvmsg(&self.0, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
+        });
+        let bytes = match received {
+            Ok(received) => received.bytes,
+            // The other side ended with messages of ours unread.
+            Err(rustix::io::Errno::CONNRESET) => 0,
+            Err(errno) => return Err(Failure::system("receive on the sync socket", errno)),
+        };
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        Ok((bytes, fd))
+    }
+
+    fn receive_rest(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.0.read_exact(buffer).doing(|| "receive on the sync socket")
+    }
+
+    /// Waits for the runtime's word to go on.
+    pub fn wait_for_continue(&mut self) -> Result<()> {
+        match self.receive()? {
+            Some((Order::Continue, _)) => Ok(()),
+            None => Err(Failure::new(Kind::Protocol, "the runtime ended before the container was started")),
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A message with its length before it.
+fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>> {
+    let unfit =
+        |why: String| Failure::new(Kind::Protocol, format!("write a message for the sync socket: {why}"));
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, message).map_err(|error| unfit(error.to_string()))?;
+    let length = frame.len() - 4;
+    if length > LARGEST {
+        return Err(unfit(format!("it has {length} bytes")));
+    }
+    let length = u32::try_from(length).map_err(|_| unfit(format!("it has {length} bytes")))?;
+    (&mut frame[..4]).write_all(&length.to_le_bytes()).doing(|| "write a message's length")?;
+    Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_in_order_with_their_descriptors() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        let mut theirs = Channel::new(theirs);
+        let null = std::fs::File::open("/dev/null").unwrap();
+        theirs.send(&Report::Cloned { pid: 7 }, Some(null.as_fd())).unwrap();
+        theirs.send(&Report::Waiting, None).unwrap();
+        drop(theirs);
+        assert!(matches!(ours.receive().unwrap(), Some((Report::Cloned { pid: 7 }, Some(_)))));
+        assert!(matches!(ours.receive().unwrap(), Some((Report::Waiting, None))));
+        assert!(ours.receive::<Report>().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_message_larger_than_the_socket_arrives() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        let text = "x".repeat(3 << 20);
+        let sender = std::thread::spawn(move || {
+            Channel::new(theirs).send(&Report::Warning(text), None).unwrap();
+        });
+        let Some((Report::Warning(text), None)) = ours.receive().unwrap() else { panic!("no warning") };
+        assert_eq!(text.len(), 3 << 20);
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        rustix::io::write(&theirs, &u32::MAX.to_le_bytes()).unwrap();
+        assert_eq!(ours.receive::<Order>().unwrap_err().kind, Kind::Protocol);
+    }
+}

@@ -241,6 +241,7 @@ fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Ro
         user_namespace: config.namespaces().contains(Namespace::User),
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
+        cgroups: &[],
     })
     .map_err(Error::from)
 }

@@ -110,18 +110,17 @@ fn run_hooks(kind: &str, hooks: &[Hook], state: &mut State, status: &str) -> Res
 /// Tells the runtime that all is ready and waits until somebody writes into the gate.
 fn wait_at(gate: Gate, outlet: &mut Outlet<'_>) -> Result<()> {
     let fifo = gate.fifo.take()?;
-    let failure = gate.failure.take()?;
+    let record = gate.failure.take()?;
     outlet.report(&Report::Waiting, None)?;
     // The stream ends here: what fails from now on is for whoever starts the container.
     if let Outlet::Runtime(channel) = outlet {
         rustix::net::shutdown(&*channel, rustix::net::Shutdown::Both).doing(|| "end the sync socket")?;
     }
-    *outlet = Outlet::File(failure);
     let mut byte = [0];
     // The descriptor is open for writing too, so that a read waits even while nobody else has the FIFO open.
-    let read = rustix::io::retry_on_intr(|| rustix::io::read(&fifo, &mut byte))
-        .doing(|| "wait at the start gate")?;
-    match read {
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(&fifo, &mut byte));
+    *outlet = Outlet::File { record, _gate: fifo };
+    match read.doing(|| "wait at the start gate")? {
         1 => Ok(()),
         _ => Err(Failure::new(Kind::Protocol, "the start gate ended without a word")),
     }

@@ -10,8 +10,13 @@ use crate::{Doing, Failure, Result, Stage};
 pub(crate) enum Outlet<'a> {
     /// To the runtime.
     Runtime(&'a mut Channel),
-    /// To the file that `start` reads when init has ended without executing.
-    File(OwnedFd),
+    /// To a file, for `start`.
+    File {
+        /// What `start` reads when init has ended without executing.
+        record: OwnedFd,
+        /// The start gate: `start` waits until it is closed, by the execve or after the last word.
+        _gate: OwnedFd,
+    },
 }
 
 impl Outlet<'_> {
@@ -19,7 +24,7 @@ impl Outlet<'_> {
     pub(crate) fn report(&mut self, report: &Report, fd: Option<BorrowedFd<'_>>) -> Result<()> {
         match self {
             Self::Runtime(channel) => channel.send(report, fd),
-            Self::File(_) => Ok(()),
+            Self::File { .. } => Ok(()),
         }
     }
 
@@ -32,7 +37,7 @@ impl Outlet<'_> {
     pub(crate) fn wait(&mut self) -> Result<()> {
         match self {
             Self::Runtime(channel) => channel.wait_for_continue(),
-            Self::File(_) => Ok(()),
+            Self::File { .. } => Ok(()),
         }
     }
 
@@ -40,7 +45,7 @@ impl Outlet<'_> {
     pub(crate) fn fail(&mut self, stage: Stage, failure: Failure) {
         match self {
             Self::Runtime(channel) => drop(channel.send(&Report::Failed(stage, failure), None)),
-            Self::File(file) => {
+            Self::File { record: file, .. } => {
                 let record = serde_json::to_vec(&(stage, failure)).unwrap_or_default();
                 drop(rustix::io::write(&*file, &record).doing(|| "record a failure"));
             }

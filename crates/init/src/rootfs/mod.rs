@@ -1,42 +1,18 @@
-//! The root file system of the container.
-#![allow(missing_docs)]
-use crate::Result;
-use std::path::Path;
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub struct Rootfs(std::path::PathBuf);
-pub struct Prepared(std::path::PathBuf);
-pub struct Request<'a> {
-    pub rootfs: &'a Path,
-    pub bundle: &'a Path,
-    pub readonly: bool,
-    pub propagation: Option<&'a str>,
-    pub no_pivot: bool,
-    pub mounts: &'a [corten_oci::Mount],
-    pub devices: &'a [corten_oci::Device],
-    pub masked: &'a [String],
-    pub readonly_paths: &'a [String],
-    pub user_namespace: bool,
-    pub mount_namespace: bool,
-    pub cgroup_namespace: bool,
-}
-pub fn plan(r: &Request<'_>) -> Result<Rootfs> {
-    Ok(Rootfs(r.rootfs.into()))
-}
-impl Rootfs {
-    pub fn prepare(self) -> Result<Prepared> {
-        Ok(Prepared(self.0))
-    }
-}
-impl Prepared {
-    pub fn enter(&mut self) -> Result<()> {
-        use crate::Doing;
-        rustix::process::chroot(&self.0).doing(|| "chroot")?;
-        rustix::process::chdir("/").doing(|| "cd")
-    }
-    pub fn seal(self) -> Result<()> {
-        Ok(())
-    }
-}
-pub fn bind_console(_s: std::os::fd::BorrowedFd<'_>) -> Result<()> {
-    Ok(())
-}
+//! The root file system of a container: planned by the runtime, made by init.
+//!
+//! [`plan`] turns a configuration into steps. [`Rootfs::prepare`] makes mounts and devices in the place of the root file
+//! system, [`Prepared::enter`] makes that the root, [`Prepared::seal`] closes what the container may not write or read.
+//! Everything in the root goes by descriptors, see `root`.
+
+mod devices;
+mod mounts;
+mod options;
+mod pivot;
+mod plan;
+mod root;
+mod seal;
+
+pub use devices::bind_console;
+pub use mounts::Prepared;
+pub use options::known_mount_options;
+pub use plan::{Hierarchy, Request, Rootfs, plan};

@@ -1,0 +1,300 @@
+//! The life of a container through the library: created, started, joined, paused, signalled, destroyed.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use corten::{
+    Child, Config, Container, Error, ErrorKind, ExitStatus, Id, Launcher, Process, ProcessBuilder, Runtime,
+    Signal, SpecOptions, Status, Stdio, oci,
+};
+use corten_testkit::{Bundle, Failed, Report, Requirement, Rootfs, Scratch, Suite, default_spec};
+
+static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
+
+type Outcome = Result<(), Failed>;
+
+/// A bundle, and a runtime with a state directory of its own.
+struct Stage {
+    bundle: Bundle,
+    runtime: Runtime,
+    _state: Scratch,
+}
+
+impl Stage {
+    fn new(edit: impl FnOnce(&mut oci::Spec)) -> Self {
+        let bundle = Bundle::new(Rootfs::new().unwrap(), edit).unwrap();
+        let state = Scratch::new().unwrap();
+        let launcher = LAUNCHER.get().unwrap().clone();
+        let runtime = Runtime::open(state.path().join("state"), launcher).unwrap();
+        Self { bundle, runtime, _state: state }
+    }
+
+    fn id(&self) -> Id {
+        Id::try_from(self.bundle.id()).unwrap()
+    }
+
+    fn config(&self) -> Config {
+        Config::from_spec(&self.bundle.spec, self.bundle.path(), SpecOptions::default()).unwrap()
+    }
+
+    fn container(&self) -> Container {
+        self.runtime.create(&self.id(), self.config()).unwrap()
+    }
+
+    fn process(&self) -> ProcessBuilder {
+        Process::from_spec(self.bundle.spec.process.as_ref().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A case that failed half-way.
+        self.runtime.purge(&self.id()).unwrap();
+    }
+}
+
+/// A probe that acts: `probe(["exit", "3"])`.
+fn probe(arguments: &[&str]) -> ProcessBuilder {
+    Process::builder("/bin/probe").args(arguments.iter().copied())
+}
+
+/// Runs a process with its output in memory.
+fn output(
+    start: impl FnOnce(Process) -> corten::Result<Child>,
+    process: ProcessBuilder,
+) -> (ExitStatus, String) {
+    let file: File = tempfile();
+    let copy = || -> OwnedFd { file.try_clone().unwrap().into() };
+    let null: OwnedFd = File::open("/dev/null").unwrap().into();
+    let stdio = Stdio::Fds { stdin: null, stdout: copy(), stderr: copy() };
+    let child = start(process.stdio(stdio).build().unwrap()).unwrap();
+    let status = child.wait().unwrap();
+    let (mut file, mut text) = (file, String::new());
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    (status, text)
+}
+
+fn tempfile() -> File {
+    rustix::fs::memfd_create("corten-test-output", rustix::fs::MemfdFlags::CLOEXEC).unwrap().into()
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn the_exit_status_arrives() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let child = container.run(probe(&["exit", "7"]).build()?)?;
+    assert_eq!(child.wait()?, ExitStatus::Exited(7));
+    assert_eq!(child.wait()?, ExitStatus::Exited(7), "told as often as asked");
+    assert_eq!(container.status()?, Status::Stopped);
+    // It can be started again until it is destroyed.
+    assert_eq!(container.run(probe(&["exit", "0"]).build()?)?.wait()?.code(), 0);
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn init_waits_at_the_gate() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    assert_eq!(container.status()?, Status::Stopped);
+    let created = container.start_init(probe(&["sleep"]).build()?)?;
+    let pid = created.pid();
+    assert_eq!(container.status()?, Status::Created);
+    assert_eq!(container.oci_state()?.pid, Some(pid));
+    // From another handle, as another program would have it.
+    let other = stage.runtime.load(&stage.id())?;
+    assert_eq!(other.status()?, Status::Created);
+    other.release()?;
+    assert_eq!(container.status()?, Status::Running);
+    assert_eq!(kind(other.release()), ErrorKind::Running);
+    assert!(std::fs::read_to_string(format!("/proc/{pid}/cmdline"))?.contains("probe"));
+    other.signal(Signal::KILL)?;
+    let child = created.pidfd();
+    let mut ended = [rustix::event::PollFd::new(&child, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut ended, None)?;
+    assert_eq!(other.status()?, Status::Stopped);
+    assert_eq!(kind(other.signal(Signal::TERM)), ErrorKind::NotRunning);
+    assert_eq!(kind(other.release()), ErrorKind::NotRunning);
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn the_program_that_released_it_gets_the_child() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let child = container.start_init(probe(&["sleep"]).build()?)?.release()?;
+    assert_eq!(child.try_wait()?, None);
+    assert_eq!(child.wait_timeout(Duration::from_millis(1))?, None);
+    let refused = container.destroy().unwrap_err();
+    assert_eq!(refused.error.kind(), ErrorKind::Running);
+    child.signal(Signal::KILL)?;
+    assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    assert_eq!(child.wait()?.code(), 137);
+    Ok(refused.container.destroy().map_err(Error::from)?)
+}
+
+fn a_created_container_can_be_destroyed() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let pid = container.start_init(probe(&["sleep"]).build()?)?.pid();
+    container.destroy().map_err(Error::from)?;
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "init is collected");
+    assert!(stage.runtime.list()?.is_empty());
+    Ok(())
+}
+
+fn exec_joins_every_namespace() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let (status, text) = output(|process| container.exec(process), stage.process());
+    assert_eq!(status, ExitStatus::Exited(0), "{text}");
+    let report: Report = serde_json::from_str(&text)?;
+    for kind in ["pid", "net", "ipc", "uts", "mnt", "cgroup"] {
+        let theirs = std::fs::read_link(format!("/proc/{}/ns/{kind}", child.pid()))?;
+        assert_eq!(report.namespace(kind), theirs.to_str(), "{kind}");
+        let ours = std::fs::read_link(format!("/proc/self/ns/{kind}"))?;
+        assert_ne!(theirs, ours, "{kind}");
+    }
+    assert_eq!(report.hostname, "corten");
+    assert!(container.processes()?.contains(&child.pid()));
+    container.signal(Signal::KILL)?;
+    child.wait()?;
+    assert_eq!(kind(container.exec(stage.process().build()?)), ErrorKind::NotRunning);
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn a_frozen_container_waits() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    assert_eq!(kind(container.resume()), ErrorKind::NotPaused);
+    container.pause()?;
+    assert_eq!(container.status()?, Status::Paused);
+    assert_eq!(kind(container.pause()), ErrorKind::NotRunning);
+    let refused = container.destroy().unwrap_err();
+    assert_eq!(refused.error.kind(), ErrorKind::Paused);
+    let container = refused.container;
+    container.resume()?;
+    assert_eq!(container.status()?, Status::Running);
+    container.pause()?;
+    // A frozen process dies all the same.
+    container.signal(Signal::KILL)?;
+    assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn wrong_use_is_told_by_kind() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    assert_eq!(kind(stage.runtime.create(&stage.id(), stage.config())), ErrorKind::Exists);
+    assert_eq!(kind(stage.runtime.load(&Id::try_from("other")?)), ErrorKind::NotFound);
+    stage.runtime.purge(&Id::try_from("other")?)?;
+    let error = container.run(Process::builder("nope").env("PATH", "/bin").build()?).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CommandNotFound);
+    assert_eq!(error.to_string(), r#"exec: "nope": executable file not found in $PATH"#);
+    let error = container.run(Process::builder("/nope").build()?).unwrap_err();
+    assert_eq!(error.to_string(), r#"exec: "/nope": stat /nope: no such file or directory"#);
+    let error = container.run(Process::builder("/bin").build()?).unwrap_err();
+    assert_eq!(error.to_string(), r#"exec: "/bin": is a directory"#);
+    assert_eq!(container.status()?, Status::Stopped);
+    assert!(Runtime::open("relative", LAUNCHER.get().unwrap().clone()).is_err());
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn what_fails_after_the_gate_is_told() -> Outcome {
+    let stage = Stage::new(|_| {});
+    std::fs::write(stage.bundle.rootfs().path().join("bin/noformat"), "no program\n")?;
+    let status = std::process::Command::new("chmod")
+        .args(["755", stage.bundle.rootfs().path().join("bin/noformat").to_str().unwrap()])
+        .status()?;
+    assert!(status.success());
+    let container = stage.container();
+    let created = container.start_init(Process::builder("/bin/noformat").build()?)?;
+    let error = created.release().unwrap_err();
+    assert_eq!(error.to_string(), r#"exec "/bin/noformat": exec format error"#);
+    let error = container.run(Process::builder("/bin/noformat").build()?).unwrap_err();
+    assert_eq!(error.to_string(), r#"exec "/bin/noformat": exec format error"#);
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn the_state_survives_the_runtime() -> Outcome {
+    let stage = Stage::new(|spec| drop(spec.annotations.insert("key".into(), "value".into())));
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let entries = stage.runtime.list()?;
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    let state = entry.container.as_ref().unwrap().state()?;
+    assert_eq!((state.status, state.pid), (Status::Running, Some(child.pid())));
+    assert_eq!(state.annotations.get("key").map(String::as_str), Some("value"));
+    assert_eq!(state.bundle, stage.bundle.path());
+    assert_eq!(container.config(), stage.config());
+    // A broken state file is shown as such, and can be cleared.
+    let broken = Id::try_from("broken")?;
+    std::fs::create_dir(stage.runtime.root().join("broken"))?;
+    std::fs::write(stage.runtime.root().join("broken/state.json"), "{")?;
+    assert_eq!(kind(stage.runtime.load(&broken)), ErrorKind::CorruptState);
+    assert_eq!(stage.runtime.list()?.len(), 2);
+    stage.runtime.purge(&broken)?;
+    stage.runtime.purge(&stage.id())?;
+    assert!(stage.runtime.list()?.is_empty());
+    assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    Ok(())
+}
+
+fn the_default_spec_is_seen_from_inside() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let (status, text) = output(|process| container.run(process), stage.process());
+    assert_eq!(status, ExitStatus::Exited(0), "{text}");
+    let report: Report = serde_json::from_str(&text)?;
+    assert_eq!(report.pid, 1);
+    assert_eq!(report.no_new_privs, Some(true));
+    let capabilities = report.capabilities.unwrap();
+    assert_eq!(capabilities.effective.names, ["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_AUDIT_WRITE"]);
+    assert_eq!(capabilities.bounding.names, capabilities.permitted.names);
+    assert!(capabilities.inheritable.names.is_empty() && capabilities.ambient.names.is_empty());
+    assert_eq!(report.umask, 0o022);
+    assert!(report.loopback_up);
+    let fds = report.fds.unwrap();
+    assert_eq!(fds.keys().copied().collect::<Vec<_>>(), [0, 1, 2], "{fds:?}");
+    let signals = report.signals.unwrap();
+    assert!(signals.blocked.is_empty() && signals.ignored.is_empty(), "{signals:?}");
+    assert_eq!(report.rlimits["RLIMIT_NOFILE"].soft, Some(1024));
+    let session = format!("_ses.{}", stage.bundle.id());
+    assert!(report.session_keyring.is_some_and(|keyring| keyring.contains(&session)));
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
+fn main() -> ExitCode {
+    let hook = corten::init();
+    drop(LAUNCHER.set(Launcher::self_exe(hook)));
+    let root = [Requirement::Root];
+    let mut suite = Suite::new();
+    let cases: [(&str, fn() -> Outcome); 11] = [
+        ("the_exit_status_arrives", the_exit_status_arrives),
+        ("init_waits_at_the_gate", init_waits_at_the_gate),
+        ("the_program_that_released_it_gets_the_child", the_program_that_released_it_gets_the_child),
+        ("a_created_container_can_be_destroyed", a_created_container_can_be_destroyed),
+        ("exec_joins_every_namespace", exec_joins_every_namespace),
+        ("a_frozen_container_waits", a_frozen_container_waits),
+        ("wrong_use_is_told_by_kind", wrong_use_is_told_by_kind),
+        ("what_fails_after_the_gate_is_told", what_fails_after_the_gate_is_told),
+        ("the_state_survives_the_runtime", the_state_survives_the_runtime),
+        ("the_default_spec_is_seen_from_inside", the_default_spec_is_seen_from_inside),
+        ("the_default_spec_is_valid", || {
+            Config::from_spec(&default_spec(), "/nowhere", SpecOptions::default())?;
+            Ok(())
+        }),
+    ];
+    for (name, case) in cases {
+        suite = suite.needs(&root, name, case);
+    }
+    suite.run()
+}

@@ -1,0 +1,292 @@
+//! Making the mounts, each attached to the descriptor of its place.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use corten_sys::mount::{Attributes, Change, Propagation, change};
+use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use super::devices;
+use super::pivot;
+use super::plan::{Hierarchy, Rootfs, Spread, Step, What};
+use super::root::{self, Root};
+use crate::{Doing, Failure, Result};
+
+/// A root file system that is mounted, but not yet entered.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) plan: Rootfs,
+    pub(super) root: Root,
+    /// Mounts that become read-only when everything below them is made.
+    pub(super) readonly_later: Vec<OwnedFd>,
+    /// The host's /dev/null, as a mount of its own.
+    pub(super) null: Option<OwnedFd>,
+}
+
+impl Rootfs {
+    /// Makes the mounts, devices and links of the container, beside the present root.
+    pub fn prepare(self) -> Result<Prepared> {
+        if !self.mount_namespace {
+            let root = root::host(&self.path)
+                .doing(|| format!("open the root file system {}", self.path.display()))?;
+            return Ok(Prepared { plan: self, root: Root(root), readonly_later: Vec::new(), null: None });
+        }
+        pivot::isolate(&self)?;
+        // Before anything is mounted, so that no mount can change what a source's path means.
+        let sources = self.mounts.iter().map(open_source).collect::<Result<Vec<_>>>()?;
+        let null = if self.masked.is_empty() { None } else { Some(devices::host_null()?) };
+        let host_devices = devices::open_host(&self)?;
+        let root = Root(pivot::attach_root(&self.path)?);
+        let mut prepared = Prepared { plan: self, root, readonly_later: Vec::new(), null };
+        let steps = std::mem::take(&mut prepared.plan.mounts);
+        for (step, source) in steps.iter().zip(sources) {
+            prepared.mount(step, source)?;
+        }
+        devices::make(&prepared.plan, &prepared.root, host_devices)?;
+        Ok(prepared)
+    }
+}
+
+/// The source of a bind mount, as a tree of its own.
+fn open_source(step: &Step) -> Result<Option<OwnedFd>> {
+    let What::Bind { source, recursive } = &step.what else { return Ok(None) };
+    let doing = || format!("bind mount {} at {}", source.display(), step.destination.display());
+    let tree = clone_tree(CWD, source, *recursive).doing(doing)?;
+    if step.destination == Path::new("/proc") {
+        const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+        if rustix::fs::fstatfs(&tree).doing(doing)?.f_type as i64 != PROC_SUPER_MAGIC {
+            return Err(Failure::invalid("/proc can only be a mount of type proc, or a bind mount of one"));
+        }
+    }
+    Ok(Some(tree))
+}
+
+/// A copy of a mount, attached nowhere; with the mounts below it if `recursive`.
+pub(super) fn clone_tree(at: impl AsFd, path: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    open_tree(at, path, flags)
+}
+
+/// Attaches a mount to a place.
+pub(super) fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", place, "", flags)
+}
+
+impl Prepared {
+    fn mount(&mut self, step: &Step, source: Option<OwnedFd>) -> Result<()> {
+        let at = step.destination.display();
+        match &step.what {
+            What::Bind { source: path, .. } => {
+                let Some(tree) = source else { return Ok(()) };
+                let place = match root::is_directory(&tree)? {
+                    true => self.root.directory(&step.destination)?,
+                    false => self.root.file(&step.destination)?,
+                };
+                let doing = || format!("bind mount {} at {at}", path.display());
+                set_exactly(tree.as_fd(), step).doing(doing)?;
+                spread(tree.as_fd(), step).doing(doing)?;
+                attach(&tree, place).doing(doing)
+            }
+            What::FileSystem { .. } => self.file_system(step),
+            What::Cgroups { hierarchies, namespace } => self.cgroups(step, hierarchies, *namespace),
+        }
+    }
+
+    fn file_system(&mut self, step: &Step) -> Result<()> {
+        let What::FileSystem { kind, source, flags, data, copy_up } = &step.what else { return Ok(()) };
+        let at = step.destination.display();
+        let doing = || format!("mount {kind:?} (source {source:?}) at {at}");
+        let place = self.place(kind, &step.destination)?;
+        let mut data = data.clone();
+        let tmpfs = kind == "tmpfs";
+        if tmpfs && !data.iter().any(|data| data.starts_with("mode=")) {
+            let mode = rustix::fs::fstat(&place).doing(doing)?.st_mode & 0o7777;
+            data.push(format!("mode={mode:o}"));
+        }
+        let mut attributes = Attributes::from_bits_retain(step.set);
+        // A read-only tmpfs would take no mount points of later mounts.
+        let later = tmpfs && attributes.contains(Attributes::RDONLY);
+        attributes.set(Attributes::RDONLY, attributes.contains(Attributes::RDONLY) && !later);
+        let mount =
+            make(kind, source, flags, &data, attributes).map_err(|failure| during(doing(), failure))?;
+        if *copy_up {
+            super::seal::copy_up(&place, &mount).map_err(|failure| during(doing(), failure))?;
+        }
+        attach(&mount, &place).doing(doing)?;
+        spread(mount.as_fd(), step).doing(doing)?;
+        if later {
+            self.readonly_later.push(mount);
+        }
+        Ok(())
+    }
+
+    /// The place of a file system. That of procfs and sysfs must be a directory of the image's own, for what the runtime
+    /// and the program find there is trusted (CVE-2019-19921, CVE-2023-27561).
+    fn place(&self, kind: &str, destination: &Path) -> Result<OwnedFd> {
+        let place = self.root.directory(destination)?;
+        if !matches!(kind, "proc" | "sysfs") {
+            return Ok(place);
+        }
+        self.root.find_plain(destination).map_err(|errno| match errno {
+            Errno::LOOP => Failure::invalid(format!(
+                "filesystem {kind:?} must be mounted on ordinary directory: {} has a symbolic link in it",
+                destination.display()
+            )),
+            errno => {
+                Failure::system(format!("find {} inside the root file system", destination.display()), errno)
+            }
+        })
+    }
+
+    /// The control groups: the v2 hierarchy, or a directory of the v1 hierarchies.
+    fn cgroups(&mut self, step: &Step, hierarchies: &[Hierarchy], namespace: bool) -> Result<()> {
+        let at = step.destination.display();
+        let attributes = Attributes::from_bits_retain(step.set);
+        let place = self.root.directory(&step.destination)?;
+        if let [only] = hierarchies
+            && only.name.is_empty()
+        {
+            let mount = cgroup_mount(only, namespace, attributes)?;
+            attach(&mount, &place).doing(|| format!("mount the control groups at {at}"))?;
+            return spread(mount.as_fd(), step).doing(|| format!("mount the control groups at {at}"));
+        }
+        let plain = Attributes::NOSUID | Attributes::NODEV | Attributes::NOEXEC;
+        let directory = make("tmpfs", "tmpfs", &[], &["mode=755".to_owned()], plain)?;
+        attach(&directory, &place).doing(|| format!("mount the control groups at {at}"))?;
+        for hierarchy in hierarchies {
+            let place = self.root.directory(&step.destination.join(&hierarchy.name))?;
+            let mount = cgroup_mount(hierarchy, namespace, attributes)?;
+            attach(&mount, place).doing(|| format!("mount the control groups {} at {at}", hierarchy.name))?;
+            let controllers: Vec<_> = hierarchy.options.iter().filter(|o| !o.starts_with("name=")).collect();
+            for controller in controllers.iter().filter(|c| controllers.len() > 1 && ***c != hierarchy.name) {
+                rustix::fs::symlinkat(&hierarchy.name, &directory, controller.as_str())
+                    .doing(|| format!("link the controller {controller} at {at}"))?;
+            }
+        }
+        if attributes.contains(Attributes::RDONLY) {
+            self.readonly_later.push(directory);
+        }
+        Ok(())
+    }
+}
+
+/// One hierarchy as the container sees it: its own directory.
+fn cgroup_mount(hierarchy: &Hierarchy, namespace: bool, attributes: Attributes) -> Result<OwnedFd> {
+    let unified = hierarchy.options.is_empty();
+    if namespace {
+        let (kind, options) = match unified {
+            true => ("cgroup2", Vec::new()),
+            false => ("cgroup", hierarchy.options.clone()),
+        };
+        match make(kind, "cgroup", &[], &options, attributes) {
+            Err(failure) if failure.is(Errno::PERM) || failure.is(Errno::BUSY) => {}
+            other => return other,
+        }
+    }
+    let path = &hierarchy.directory;
+    let doing = || format!("bind mount the control group {}", path.display());
+    let tree = clone_tree(CWD, path, false).doing(doing)?;
+    change(tree.as_fd(), Change { set: attributes, ..Change::default() }).doing(doing)?;
+    Ok(tree)
+}
+
+/// A new mount of a file system, attached nowhere.
+pub(super) fn make(
+    kind: &str,
+    source: &str,
+    flags: &[String],
+    data: &[String],
+    attributes: Attributes,
+) -> Result<OwnedFd> {
+    let doing = || format!("make a file system of type {kind:?}");
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing(doing)?;
+    if !source.is_empty() {
+        fsconfig_set_string(context.as_fd(), "source", source)
+            .doing(|| format!("set the source {source:?}"))?;
+    }
+    for flag in flags {
+        fsconfig_set_flag(context.as_fd(), flag.as_str()).doing(|| format!("set the option {flag:?}"))?;
+    }
+    for option in data {
+        let set = match option.split_once('=') {
+            Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value),
+            None => fsconfig_set_flag(context.as_fd(), option.as_str()),
+        };
+        set.doing(|| format!("set the option {option:?}"))?;
+    }
+    fsconfig_create(context.as_fd()).doing(doing)?;
+    let attributes = MountAttrFlags::from_bits_retain(attributes.bits() as u32);
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(doing)
+}
+
+fn during(what: String, mut failure: Failure) -> Failure {
+    failure.what = format!("{what}: {}", failure.what);
+    failure
+}
+
+/// Every attribute that a bind mount takes from its options alone, where it has any.
+const EXACT: Attributes = Attributes::RDONLY
+    .union(Attributes::NOSUID)
+    .union(Attributes::NODEV)
+    .union(Attributes::NOEXEC)
+    .union(Attributes::NODIRATIME);
+
+/// Gives a bind mount exactly the attributes that its options name. Those that the host has locked (mount_namespaces(7))
+/// stay, but not against an explicit wish.
+fn set_exactly(tree: BorrowedFd<'_>, step: &Step) -> rustix::io::Result<()> {
+    let set = Attributes::from_bits_retain(step.set);
+    let clear = Attributes::from_bits_retain(step.clear);
+    if set.is_empty() && clear.is_empty() {
+        return Ok(());
+    }
+    let exact = Change { set, clear: (clear | EXACT) - (set - Attributes::ATIME), ..Change::default() };
+    match change(tree, exact) {
+        Err(Errno::PERM) => {}
+        other => return other,
+    }
+    let locked = present(tree)?;
+    if clear.intersects(locked - Attributes::ATIME) {
+        return Err(Errno::PERM);
+    }
+    change(tree, Change { set, clear: clear & Attributes::ATIME, ..Change::default() })
+}
+
+/// The attributes of a mount.
+fn present(mount: BorrowedFd<'_>) -> rustix::io::Result<Attributes> {
+    let flags = rustix::fs::fstatvfs(mount)?.f_flag;
+    let pairs = [
+        (StatVfsMountFlags::RDONLY, Attributes::RDONLY),
+        (StatVfsMountFlags::NOSUID, Attributes::NOSUID),
+        (StatVfsMountFlags::NODEV, Attributes::NODEV),
+        (StatVfsMountFlags::NOEXEC, Attributes::NOEXEC),
+        (StatVfsMountFlags::NODIRATIME, Attributes::NODIRATIME),
+    ];
+    Ok(pairs.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, attribute)| attribute).collect())
+}
+
+/// Propagation and what holds for the mounts below as well.
+fn spread(mount: BorrowedFd<'_>, step: &Step) -> rustix::io::Result<()> {
+    for spread in &step.propagation {
+        set_propagation(mount, *spread)?;
+    }
+    let set = Attributes::from_bits_retain(step.recursive_set);
+    let clear = Attributes::from_bits_retain(step.recursive_clear);
+    if set.is_empty() && clear.is_empty() {
+        return Ok(());
+    }
+    change(mount, Change { set, clear, recursive: true, ..Change::default() })
+}
+
+pub(super) fn set_propagation(mount: BorrowedFd<'_>, spread: Spread) -> rustix::io::Result<()> {
+    let kinds = [Propagation::Shared, Propagation::Slave, Propagation::Private, Propagation::Unbindable];
+    let propagation = kinds.into_iter().find(|kind| kind.bits() == spread.bits);
+    change(mount, Change { propagation, recursive: spread.recursive, ..Change::default() })
+}

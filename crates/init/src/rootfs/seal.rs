@@ -1,0 +1,94 @@
+//! Closing what the container may not write or read, and what is needed while it was open.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use corten_sys::mount::{Attributes, Change, change};
+use rustix::io::Errno;
+
+use super::mounts::{Prepared, attach, clone_tree, make};
+use super::root::{Root, is_directory};
+use crate::{Doing, Result};
+
+impl Prepared {
+    /// Makes read-only what is to be, and masks what is to be masked.
+    pub fn seal(self) -> Result<()> {
+        let readonly = Change { set: Attributes::RDONLY, ..Change::default() };
+        for mount in &self.readonly_later {
+            change(mount.as_fd(), readonly).doing(|| "make a tmpfs read-only")?;
+        }
+        if self.plan.masked.is_empty() && self.plan.readonly_paths.is_empty() && !self.plan.readonly {
+            return Ok(());
+        }
+        let root = Root::own()?;
+        for path in &self.plan.readonly_paths {
+            make_readonly(&root, path)?;
+        }
+        mask(&root, &self.plan.masked, self.null)?;
+        if self.plan.readonly {
+            change(root.0.as_fd(), readonly).doing(|| "make the root file system read-only")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is not there need not be closed: images and kernels differ.
+fn find(root: &Root, path: &Path) -> Result<Option<OwnedFd>> {
+    match root.find(path) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(crate::Failure::system(format!("find {}", path.display()), errno)),
+    }
+}
+
+fn make_readonly(root: &Root, path: &Path) -> Result<()> {
+    let doing = || format!("make {} read-only", path.display());
+    let Some(place) = find(root, path)? else { return Ok(()) };
+    let tree = clone_tree(&place, Path::new(""), true).doing(doing)?;
+    change(tree.as_fd(), Change { set: Attributes::RDONLY, ..Change::default() }).doing(doing)?;
+    attach(&tree, place).doing(doing)
+}
+
+/// Puts /dev/null over files, and one empty directory over all directories.
+fn mask(root: &Root, paths: &[std::path::PathBuf], null: Option<OwnedFd>) -> Result<()> {
+    let mut file = Cover { mount: null, attached: false };
+    let mut directory = Cover { mount: None, attached: false };
+    for path in paths {
+        let doing = || format!("mask {}", path.display());
+        let Some(place) = find(root, path)? else { continue };
+        if !is_directory(&place)? {
+            file.put_over(&place).doing(doing)?;
+            continue;
+        }
+        if directory.mount.is_none() {
+            let data = ["size=0".to_owned(), "nr_inodes=1".to_owned(), "mode=755".to_owned()];
+            directory.mount = Some(make("tmpfs", "tmpfs", &[], &data, Attributes::RDONLY)?);
+        }
+        directory.put_over(&place).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// A mount that is put over many places: first itself, then copies, which can be made of an attached mount only.
+struct Cover {
+    mount: Option<OwnedFd>,
+    attached: bool,
+}
+
+impl Cover {
+    fn put_over(&mut self, place: &OwnedFd) -> rustix::io::Result<()> {
+        let Some(mount) = &self.mount else { return Err(Errno::NODEV) };
+        if self.attached {
+            return attach(clone_tree(mount, Path::new(""), false)?, place);
+        }
+        attach(mount, place)?;
+        self.attached = true;
+        Ok(())
+    }
+}
+
+/// Copies what is in a directory into the file system that will hide it (`tmpcopyup`).
+pub(super) fn copy_up(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    let _ = (from, to);
+    Err(crate::Failure::new(crate::Kind::Unsupported, "tmpcopyup is not supported by this version of corten"))
+}

@@ -65,6 +65,12 @@ impl Config {
         validate::warnings(&self.0)
     }
 
+    /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
+    #[allow(dead_code)]
+    pub(crate) fn check_host(&self) -> Result<()> {
+        sysctl::check_host(&self.0)
+    }
+
     /// Limits and privileges of the container's programs.
     pub(crate) fn attributes(&self) -> &Attributes {
         &self.0.attributes

@@ -34,6 +34,7 @@ pub(crate) use attributes::Attributes;
 pub(crate) use names::{capability_mask, rlimit_resource};
 pub(crate) use sysctl::sysctl_path;
 pub(crate) use unsupported::{USER, refuse};
+pub(crate) use validate::attributes as validate_attributes;
 
 use crate::{Error, Result, oci};
 use fields::Fields;
@@ -46,7 +47,8 @@ use fields::Fields;
 pub struct Config(Fields);
 
 impl Config {
-    /// A container with this root file system, an absolute path on the host.
+    /// A container with this root file system, an absolute path on the host, and new namespaces of every kind but user
+    /// and time.
     pub fn builder(rootfs: impl Into<PathBuf>) -> ConfigBuilder {
         ConfigBuilder::new(rootfs.into())
     }

@@ -143,6 +143,13 @@ fn the_example_of_gos_library_can_be_built() {
 }
 
 #[test]
+fn a_container_of_a_library_user_is_apart_by_default() {
+    let config = Config::builder("/r").hostname("h").build().unwrap();
+    let shared = Namespace::ALL.into_iter().filter(|kind| !config.namespaces().is_new(*kind));
+    assert_eq!(shared.collect::<Vec<_>>(), [Namespace::User, Namespace::Time]);
+}
+
+#[test]
 fn what_is_saved_is_what_is_read() {
     let config = go_example().build().unwrap();
     let saved = serde_json::to_string(&config).unwrap();
@@ -316,7 +323,7 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     for builder in [builder().networks(vec![veth]), builder().routes(vec![Route::default()])] {
         assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Unsupported);
     }
-    let error = Config::builder("/r").build().unwrap_err();
+    let error = Config::builder("/r").namespaces([Namespace::Pid]).build().unwrap_err();
     assert!(error.to_string().contains("without a mount namespace"), "{error}");
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::attributes::Attributes;
 use super::fields::Fields;
 use super::namespace::Namespace;
 use super::network::Network;
@@ -30,7 +31,13 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     if fields.parent_death_signal.is_some_and(|signal| !(1..=64).contains(&signal)) {
         return Err(Error::invalid("the parent death signal is not between 1 and 64"));
     }
-    fields.attributes.validate()
+    attributes(&fields.attributes)
+}
+
+/// Refuses what a program cannot have, and what this version lacks.
+pub(crate) fn attributes(attributes: &Attributes) -> Result<()> {
+    unsupported::refuse(&unsupported::ATTRIBUTES, attributes)?;
+    attributes.validate()
 }
 
 /// What is ignored, one sentence each.

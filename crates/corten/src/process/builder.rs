@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::{Process, Stdio, User};
-use crate::config::Attributes;
+use crate::config::{Attributes, validate_attributes};
 use crate::oci::{self, ConsoleSize};
 use crate::{Error, Result};
 
@@ -208,7 +208,7 @@ impl ProcessBuilder {
     /// each other, and with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where this version lacks something.
     pub fn build(self) -> Result<Process> {
         self.validate()?;
-        self.attributes.validate()?;
+        validate_attributes(&self.attributes)?;
         Ok(Process {
             env: self.environment()?,
             args: self.args,

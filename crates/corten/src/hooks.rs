@@ -1,7 +1,5 @@
 //! The hooks that the runtime runs itself, in its own namespaces: all but `createContainer` and `startContainer`.
 
-use corten_init::Failure;
-
 use crate::oci::{Hook, State};
 use crate::{Config, Error, ErrorKind, Result};
 
@@ -32,8 +30,8 @@ pub(crate) fn run_poststop(hooks: &[Hook], state: &State) -> Result<()> {
     }
     let state = json(state)?;
     for (index, hook) in hooks.iter().enumerate() {
-        if let Err(Failure { what, .. }) = corten_init::hooks::run(hook, &state) {
-            tracing::warn!("error running poststop hook #{index}: {what}");
+        if let Err(failure) = corten_init::hooks::run(hook, &state) {
+            tracing::warn!("error running poststop hook #{index}: {failure}");
         }
     }
     Ok(())

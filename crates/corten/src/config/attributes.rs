@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::{capability_mask, rlimit_resource};
-use super::unsupported;
 use crate::{Error, Result, oci};
 
 /// Limits and privileges of a program.
@@ -74,9 +73,8 @@ impl Attributes {
         }
     }
 
-    /// Refuses what cannot be, and what this version lacks.
-    pub(crate) fn validate(&self) -> Result<()> {
-        unsupported::refuse(&unsupported::ATTRIBUTES, self)?;
+    /// Refuses what cannot be.
+    pub(super) fn validate(&self) -> Result<()> {
         if self.umask.is_some_and(|umask| umask > 0o777) {
             return Err(Error::invalid("umask has more than the nine permission bits"));
         }

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use super::Config;
 use super::cgroup::Cgroup;
 use super::fields::Fields;
-use super::namespace::Namespaces;
+use super::namespace::{Namespace, Namespaces};
 use super::network::{Network, Route};
 use crate::{Result, oci};
+
+/// A user namespace needs mappings, and a time namespace is only for those who set clocks.
+const NOT_BY_DEFAULT: [Namespace; 2] = [Namespace::User, Namespace::Time];
 
 /// Builds a [`Config`]; each method sets one field, and replaces what it was.
 #[derive(Clone, Debug)]
@@ -16,7 +19,12 @@ pub struct ConfigBuilder(Fields);
 
 impl ConfigBuilder {
     pub(super) fn new(rootfs: PathBuf) -> Self {
-        Self(Fields { version: oci::VERSION.to_owned(), rootfs, ..Fields::default() })
+        Self(Fields {
+            version: oci::VERSION.to_owned(),
+            rootfs,
+            namespaces: Namespace::ALL.into_iter().filter(|kind| !NOT_BY_DEFAULT.contains(kind)).collect(),
+            ..Fields::default()
+        })
     }
 
     pub(super) fn from_fields(fields: Fields) -> Self {
@@ -105,7 +113,7 @@ impl ConfigBuilder {
         self
     }
 
-    /// Namespaces, new or to join; by default none, and a mount namespace is needed.
+    /// Namespaces, new or to join; by default new ones of every kind but user and time. A mount namespace is needed.
     pub fn namespaces(mut self, namespaces: impl Into<Namespaces>) -> Self {
         self.0.namespaces = namespaces.into();
         self

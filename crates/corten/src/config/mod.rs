@@ -34,6 +34,7 @@ pub(crate) use attributes::Attributes;
 pub(crate) use names::{capability_mask, rlimit_resource};
 pub(crate) use sysctl::sysctl_path;
 pub(crate) use unsupported::{USER, refuse};
+pub(crate) use validate::attributes as validate_attributes;
 
 use crate::{Error, Result, oci};
 use fields::Fields;
@@ -46,7 +47,8 @@ use fields::Fields;
 pub struct Config(Fields);
 
 impl Config {
-    /// A container with this root file system, an absolute path on the host.
+    /// A container with this root file system, an absolute path on the host, and new namespaces of every kind but user
+    /// and time.
     pub fn builder(rootfs: impl Into<PathBuf>) -> ConfigBuilder {
         ConfigBuilder::new(rootfs.into())
     }
@@ -63,6 +65,12 @@ impl Config {
     /// What is ignored, as its specification demands: one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         validate::warnings(&self.0)
+    }
+
+    /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
+    #[allow(dead_code)]
+    pub(crate) fn check_host(&self) -> Result<()> {
+        sysctl::check_host(&self.0)
     }
 
     /// Limits and privileges of the container's programs.

@@ -15,6 +15,9 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
             "a container without a cgroup of its own cannot have limits, or a name for it",
         ));
     }
+    if name.as_ref().is_some_and(|name| name.is_empty() || name.contains('/')) {
+        return Err(Error::invalid("the name of a cgroup is empty or contains a slash"));
+    }
     for place in [name, parent, path].into_iter().flatten() {
         if place.split('/').any(|part| part == "..") {
             return Err(Error::invalid(format!("the cgroup path {place:?} leads upwards")));
@@ -26,7 +29,7 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
         cpu,
         pids: _,
         block_io,
-        hugepage_limits: _,
+        hugepage_limits,
         network: _,
         rdma: _,
         unified,
@@ -37,6 +40,9 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
         return Err(Error::invalid("linux.resources.cpu.idle is neither 0 nor 1"));
     }
     block_io.iter().try_for_each(weights)?;
+    if let Some(limit) = hugepage_limits.iter().find(|limit| limit.page_size.contains('/')) {
+        return Err(Error::invalid(format!("{:?} is not the size of a huge page", limit.page_size)));
+    }
     match unified.keys().find(|key| key.contains('/') || !key.contains('.')) {
         Some(key) => {
             Err(Error::invalid(format!("linux.resources.unified: {key:?} is not the name of a cgroup file")))

@@ -1,5 +1,8 @@
 //! Kernel parameters: their names, and which of them belong to a namespace (sysctl.d(5), namespaces(7)).
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use super::fields::Fields;
 use super::namespace::Namespace;
 use crate::{Error, Result};
@@ -46,6 +49,25 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Refuses what would change the host by way of a namespace that is joined by path, and is the caller's own.
+pub(super) fn check_host(fields: &Fields) -> Result<()> {
+    for name in fields.sysctl.keys() {
+        let Some(kind) = namespace_of(&sysctl_path(name)?) else { continue };
+        let Some(path) = fields.namespaces.path_of(kind) else { continue };
+        let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        let own = identity(&Path::new("/proc/thread-self/ns").join(kind.proc_name()));
+        let joined = identity(path);
+        let joined = joined
+            .map_err(|error| Error::io(format!("find the {kind} namespace {}", path.display()), error))?;
+        if own.is_ok_and(|own| own == joined) {
+            return Err(Error::invalid(format!(
+                "sysctl {name:?} is not allowed in the host's {kind} namespace"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The kind of namespace that a parameter belongs to.

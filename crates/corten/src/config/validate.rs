@@ -4,8 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::attributes::Attributes;
 use super::fields::Fields;
 use super::namespace::Namespace;
+use super::network::Network;
 use super::spec::is_bind;
 use super::{resources, sysctl, unsupported};
 use crate::{Error, Result, oci};
@@ -22,13 +24,20 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     paths(fields)?;
     fields.mounts.iter().try_for_each(mount)?;
     fields.devices.iter().try_for_each(device)?;
+    fields.networks.iter().try_for_each(network)?;
     hooks(&fields.hooks)?;
     sysctl::validate(fields)?;
     resources::validate(&fields.cgroup)?;
     if fields.parent_death_signal.is_some_and(|signal| !(1..=64).contains(&signal)) {
         return Err(Error::invalid("the parent death signal is not between 1 and 64"));
     }
-    fields.attributes.validate()
+    attributes(&fields.attributes)
+}
+
+/// Refuses what a program cannot have, and what this version lacks.
+pub(crate) fn attributes(attributes: &Attributes) -> Result<()> {
+    unsupported::refuse(&unsupported::ATTRIBUTES, attributes)?;
+    attributes.validate()
 }
 
 /// What is ignored, one sentence each.
@@ -225,6 +234,20 @@ fn device(device: &oci::Device) -> Result<()> {
         _ => "its type is not one of c, u, b, p",
     };
     Err(Error::invalid(format!("invalid device {path:?}: {problem}")))
+}
+
+/// The loopback interface is what the kernel makes it; Go's library keeps an address and a gateway all the same.
+fn network(network: &Network) -> Result<()> {
+    let kept = Network {
+        name: network.name.clone(),
+        address: network.address.clone(),
+        gateway: network.gateway.clone(),
+        ..Network::loopback()
+    };
+    if *network != kept || !matches!(network.name.as_str(), "" | "lo") {
+        return Err(Error::invalid("a loopback interface has no settings but an address and a gateway"));
+    }
+    Ok(())
 }
 
 fn hooks(hooks: &oci::Hooks) -> Result<()> {

@@ -4,21 +4,19 @@
 //! instead of pipes: one that does not read its input, writes more than anybody reads, or leaves children behind with
 //! its output open keeps nobody waiting.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use corten_oci::Hook;
+use corten_sys::spawn::{self, Spawned};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::{Doing, Failure, Kind, Result};
 
@@ -40,38 +38,27 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<()> {
 
 /// Runs a hook with the state of the container, a JSON document, as its standard input, and waits for its end.
 ///
-/// Its environment is exactly the given one; its directory is the caller's. It has a process group of its own, which is
-/// killed when its time is over; what it leaves running before that is its own business.
+/// Its environment is exactly the given one; its directory is the caller's; no other descriptor of the caller's is
+/// open in it, and no signal blocked or ignored. It has a process group of its own, which is killed when its time is
+/// over; what it leaves running before that is its own business.
 pub fn run(hook: &Hook, state: &[u8]) -> Result<()> {
     let Hook { path, args, env, timeout } = hook;
-    let mut command = Command::new(path);
-    if let [name, arguments @ ..] = &args[..] {
-        command.arg0(name).args(arguments);
-    }
-    command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('='))).process_group(0);
     let (stdin, stdout, stderr) = (memory(state)?, memory(&[])?, memory(&[])?);
-    let errors = stderr.try_clone().doing(|| "keep the error output of a hook")?;
-    let child = command
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .doing(|| format!("run {path}"))
-        .map_err(|failure| Failure { kind: Kind::Hook, ..failure })?;
-    drop(command);
-    let group = Pid::from_child(&child);
-    let ended = match pidfd_open(group, PidfdFlags::empty()) {
-        Ok(pidfd) => finish(pidfd.as_fd(), group, *timeout)?,
-        // Somebody in this process collects every child, and was faster.
-        Err(Errno::SRCH) => End::Unknown,
-        Err(errno) => return Err(Failure::system(format!("open a pidfd of {path}"), errno)),
-    };
-    match ended {
+    let arguments = if args.is_empty() { strings(std::slice::from_ref(path))? } else { strings(args)? };
+    let program = string(path)?;
+    let Spawned { pid, pidfd } = spawn::start_group(
+        &program,
+        &arguments,
+        &strings(env)?,
+        &[&stdin, &stdout, &stderr].map(AsFd::as_fd),
+    )
+    .map_err(|errno| Failure { kind: Kind::Hook, ..Failure::system(format!("run {path}"), errno) })?;
+    match finish(pidfd.as_fd(), pid, *timeout)? {
         End::Exited(0) => Ok(()),
-        End::Exited(status) => Err(failed(format!("exit status {status}"), &errors)),
-        End::Signaled(signal) => Err(failed(format!("killed by signal {signal}"), &errors)),
-        End::TimedOut => Err(failed(format!("timed out after {}s", timeout.unwrap_or_default()), &errors)),
-        End::Unknown => Err(failed("exited, status unknown".to_owned(), &errors)),
+        End::Exited(status) => Err(failed(format!("exit status {status}"), &stderr)),
+        End::Signaled(signal) => Err(failed(format!("killed by signal {signal}"), &stderr)),
+        End::TimedOut => Err(failed(format!("timed out after {}s", timeout.unwrap_or_default()), &stderr)),
+        End::Unknown => Err(failed("exited, status unknown".to_owned(), &stderr)),
     }
 }
 
@@ -85,14 +72,15 @@ enum End {
 }
 
 /// Waits for the end, at most so many seconds, after which the whole process group is killed.
-fn finish(pidfd: BorrowedFd<'_>, group: Pid, timeout: Option<i64>) -> Result<End> {
+fn finish(pidfd: BorrowedFd<'_>, pid: i32, timeout: Option<i64>) -> Result<End> {
     let limit = timeout.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     if wait(pidfd, limit)? {
         return collect(pidfd);
     }
-    match kill_process_group(group, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => {}
-        Err(errno) => return Err(Failure::system("kill a hook that took too long", errno)),
+    // It lives, so its number is its own and its group's.
+    match Pid::from_raw(pid).map(|group| kill_process_group(group, Signal::KILL)) {
+        None | Some(Ok(()) | Err(Errno::SRCH)) => {}
+        Some(Err(errno)) => return Err(Failure::system("kill a hook that took too long", errno)),
     }
     if wait(pidfd, Some(GRACE))? {
         collect(pidfd)?;
@@ -139,6 +127,14 @@ fn told(pidfd: BorrowedFd<'_>) -> Result<End> {
         Some(status) if status & 0x7f == 0 => End::Exited(status >> 8 & 0xff),
         Some(status) => End::Signaled(status & 0x7f),
     })
+}
+
+fn strings(texts: &[String]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| string(text)).collect()
+}
+
+fn string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Failure::invalid(format!("{text:?} of a hook contains a NUL byte")))
 }
 
 /// A file in memory with this content, to be read from its beginning.
@@ -251,7 +247,7 @@ mod tests {
     fn the_environment_is_exactly_the_given_one() {
         let env = ["B=2", "A=one=1", "B=3"].map(String::from).to_vec();
         let hook = Hook { env, ..sh("tr '\\0' ' ' </proc/$$/environ >&2; exit 9") };
-        assert_eq!(output(&hook, b""), "A=one=1 B=3");
+        assert_eq!(output(&hook, b""), "B=2 A=one=1 B=3");
         assert_eq!(output(&Hook { env: Vec::new(), ..sh("wc -c </proc/$$/environ >&2; exit 9") }, b""), "0");
     }
 
@@ -262,8 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn its_files_are_open_once_and_no_others_of_ours() {
-        let files = output(&sh("ls -l /proc/$$/fd | grep -c memfd:corten-hook >&2; exit 9"), b"");
-        assert_eq!(files, "3");
+    fn nothing_of_the_callers_is_left_in_it() {
+        // The last one is the directory that is listed.
+        assert_eq!(output(&sh("ls /proc/self/fd >&2; exit 9"), b""), "0\n1\n2\n3");
+        let signals =
+            output(&sh("grep -E 'Sig(Blk|Ign)' /proc/self/status | cut -f2 | sort -u >&2; exit 9"), b"");
+        assert_eq!(signals, "0000000000000000");
     }
 }

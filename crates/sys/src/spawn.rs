@@ -31,9 +31,29 @@ pub struct Spawned {
     pub pidfd: OwnedFd,
 }
 
+/// Starts an ordinary program from its path, as [`Spawn::start`] does; `fds` are its descriptors 0, 1, 2, …
+///
+/// It gets no other descriptors, a process group of its own, and the default disposition of every signal, none blocked.
+pub fn start_group(
+    path: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+    fds: &[BorrowedFd<'_>],
+) -> Result<Spawned> {
+    start(Program::Path(path.as_ptr()), arguments, environment, fds)
+}
+
+/// What the child executes.
+enum Program {
+    /// The file behind a descriptor.
+    Fd(RawFd),
+    /// The file at a path, in a process group of its own, with signals as a fresh program expects them.
+    Path(*const c_char),
+}
+
 /// What the child reads, and the one thing it writes: `error`.
 struct Child {
-    program: RawFd,
+    program: Program,
     arguments: *const *const c_char,
     environment: *const *const c_char,
     fds: *mut RawFd,
@@ -49,42 +69,51 @@ impl Spawn<'_> {
     /// The new process has every signal blocked. Its exit signal is SIGCHLD. Fails as execveat(2) does where the
     /// program cannot be executed; nothing is left then.
     pub fn start(&self) -> Result<Spawned> {
-        let arguments = pointers(self.arguments);
-        let environment = pointers(self.environment);
-        let mut fds: Vec<RawFd> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
-        let mut child = Child {
-            program: self.program.as_raw_fd(),
-            arguments: arguments.as_ptr(),
-            environment: environment.as_ptr(),
-            fds: fds.as_mut_ptr(),
-            count: c_int::try_from(fds.len()).map_err(|_| Errno::MFILE)?,
-            error: 0,
-        };
-        let mut stack = vec![0_u128; STACK / size_of::<u128>()];
-        let top = stack.as_mut_ptr_range().end;
-        let mut pidfd: c_int = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
-        let mask = crate::signal::block_all()?;
-        // SAFETY: the child shares this memory, but CLONE_VFORK stops this thread until the child has executed or
-        // ended, so `child`, the vectors and the stack outlive it and nothing touches them meanwhile; with every
-        // signal blocked no handler runs in it; `run` keeps to async-signal-safe calls.
-        let pid = unsafe {
-            libc::clone(run, top.cast::<c_void>(), flags, (&raw mut child).cast::<c_void>(), &raw mut pidfd)
-        };
-        let failure = if pid < 0 { Some(crate::fd::last_error()) } else { None };
-        crate::signal::restore(&mask)?;
-        drop(stack);
-        if let Some(errno) = failure {
-            return Err(errno);
-        }
-        // SAFETY: the clone succeeded, so the kernel has put a new descriptor there, which nobody else knows.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-        if child.error != 0 {
-            reap(&pidfd);
-            return Err(Errno::from_raw_os_error(child.error));
-        }
-        Ok(Spawned { pid, pidfd })
+        start(Program::Fd(self.program.as_raw_fd()), self.arguments, self.environment, self.fds)
     }
+}
+
+fn start(
+    program: Program,
+    arguments: &[CString],
+    environment: &[CString],
+    fds: &[BorrowedFd<'_>],
+) -> Result<Spawned> {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    let mut fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let mut child = Child {
+        program,
+        arguments: arguments.as_ptr(),
+        environment: environment.as_ptr(),
+        fds: fds.as_mut_ptr(),
+        count: c_int::try_from(fds.len()).map_err(|_| Errno::MFILE)?,
+        error: 0,
+    };
+    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end;
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mask = crate::signal::block_all()?;
+    // SAFETY: the child shares this memory, but CLONE_VFORK stops this thread until the child has executed or
+    // ended, so `child`, the vectors and the stack outlive it and nothing touches them meanwhile; with every
+    // signal blocked no handler runs in it; `run` keeps to async-signal-safe calls.
+    let pid = unsafe {
+        libc::clone(run, top.cast::<c_void>(), flags, (&raw mut child).cast::<c_void>(), &raw mut pidfd)
+    };
+    let failure = if pid < 0 { Some(crate::fd::last_error()) } else { None };
+    crate::signal::restore(&mask)?;
+    drop(stack);
+    if let Some(errno) = failure {
+        return Err(errno);
+    }
+    // SAFETY: the clone succeeded, so the kernel has put a new descriptor there, which nobody else knows.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    if child.error != 0 {
+        reap(&pidfd);
+        return Err(Errno::from_raw_os_error(child.error));
+    }
+    Ok(Spawned { pid, pidfd })
 }
 
 /// Collects a child that could not execute; one that somebody else collected is fine as well.
@@ -111,10 +140,15 @@ extern "C" fn run(child: *mut c_void) -> c_int {
 /// Returns the error number where something fails, and does not return where the program executes.
 fn execute(child: &Child) -> c_int {
     const EMPTY: &CStr = c"";
-    // SAFETY: every call takes numbers, or pointers that `start` made from live vectors of `count` elements.
+    // SAFETY: every call takes numbers, or pointers that `start` made from live strings and vectors, `fds` of `count`
+    // elements. The table of signal handlers is this process's own (no CLONE_SIGHAND), and none is left when signals
+    // are unblocked.
     unsafe {
         // First out of the way of the numbers that they will get, then into place; dup2 clears close-on-exec.
-        let program = libc::fcntl(child.program, libc::F_DUPFD_CLOEXEC, child.count);
+        let program = match child.program {
+            Program::Fd(fd) => libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, child.count),
+            Program::Path(_) => libc::setpgid(0, 0),
+        };
         if program < 0 {
             return *libc::__errno_location();
         }
@@ -134,14 +168,19 @@ fn execute(child: &Child) -> c_int {
         if libc::syscall(libc::SYS_close_range, rest, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
             return *libc::__errno_location();
         }
-        libc::syscall(
-            libc::SYS_execveat,
-            program,
-            EMPTY.as_ptr(),
-            child.arguments,
-            child.environment,
-            libc::AT_EMPTY_PATH,
-        );
+        let (arguments, environment) = (child.arguments, child.environment);
+        match child.program {
+            Program::Fd(_) => {
+                let flag = libc::AT_EMPTY_PATH;
+                libc::syscall(libc::SYS_execveat, program, EMPTY.as_ptr(), arguments, environment, flag);
+            }
+            Program::Path(path) => {
+                if let Err(errno) = crate::signal::reset() {
+                    return errno.raw_os_error();
+                }
+                libc::execve(path, arguments, environment);
+            }
+        }
         *libc::__errno_location()
     }
 }

@@ -28,7 +28,8 @@ pub fn circles(modules: &Modules) -> Vec<String> {
 }
 
 fn describe(level: &[String], names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| [level, std::slice::from_ref(name)].concat().join("::")).collect();
+    let names: Vec<String> =
+        names.iter().map(|name| [level, std::slice::from_ref(name)].concat().join("::")).collect();
     names.join(" -> ")
 }
 

@@ -75,20 +75,32 @@ impl Contestant {
         command
     }
 
-    /// One command from its start to its end.
+    /// One command of the runtime.
     fn timed(&self, arguments: &[&str]) -> Result<Sample, String> {
+        self.time(self.command(arguments))
+            .map_err(|error| format!("{} {} failed: {error}", self.name, arguments[0]))
+    }
+
+    /// A process that does nothing: what starting one costs anyway, and the memory that each is charged with for what
+    /// it had of the benchmark before its execve(2).
+    pub fn plain(&self) -> Result<Sample, String> {
+        let mut command = Command::new(self.rootfs().join("bin/true"));
+        command.stdin(Stdio::null());
+        self.time(command)
+    }
+
+    /// One process from its start to its end.
+    fn time(&self, mut command: Command) -> Result<Sample, String> {
         let complaints = self.long.path().join("stderr");
-        let failed = |error: std::io::Error| format!("{} {}: {error}", self.name, arguments[0]);
+        let failed = |error: std::io::Error| error.to_string();
         let stderr = File::create(&complaints).map_err(failed)?;
-        let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(stderr);
         let start = Instant::now();
         let child = command.spawn().map_err(failed)?;
         let ended = kernel::wait(child.id()).map_err(failed)?;
         let seconds = start.elapsed().as_secs_f64();
         if !ended.success {
-            let text = fs::read_to_string(&complaints).unwrap_or_default();
-            return Err(format!("{} {} failed: {}", self.name, arguments[0], text.trim_end()));
+            return Err(fs::read_to_string(&complaints).unwrap_or_default().trim_end().to_owned());
         }
         Ok(Sample { seconds, peak: Some(ended.peak) })
     }

@@ -87,7 +87,8 @@ pub fn bench(options: &Options) -> Result<(), String> {
     if contestants.is_empty() {
         return Err(complaints.join("\n"));
     }
-    let mut rows = Vec::new();
+    let plain: Result<Vec<Sample>, String> = (0..options.runs).map(|_| contestants[0].plain()).collect();
+    let mut rows = table::rows("spawn", &[("busybox".to_owned(), plain?)]);
     for work in &options.works {
         rows.extend(table::rows(work, &measure(work, options.runs, &mut contestants, &mut complaints)));
     }

@@ -21,16 +21,16 @@ pub fn corten() -> &'static Path {
 fn binary(variable: &str, package: &str, name: &str) -> PathBuf {
     match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
-        None => match build(package, name) {
+        None => match build(package, name, !cfg!(debug_assertions)) {
             Ok(path) => path,
             Err(message) => panic!("cannot build {name}, and {variable} does not name it: {message}"),
         },
     }
 }
 
-/// Builds with the tests' own profile and takes the program's path from what cargo says of it. Cargo holds a lock on its
-/// directory, so that test programs that run at the same time build one after the other.
-fn build(package: &str, name: &str) -> Result<PathBuf, String> {
+/// Builds a program of this workspace, and takes its path from what cargo says. Cargo holds a lock on its directory, so
+/// that processes that do this at the same time build one after the other.
+pub fn build(package: &str, name: &str, release: bool) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -39,7 +39,7 @@ fn build(package: &str, name: &str) -> Result<PathBuf, String> {
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    if !cfg!(debug_assertions) {
+    if release {
         command.arg("--release");
     }
     let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;

@@ -32,15 +32,19 @@ impl View {
         }
     }
 
-    /// Why this machine cannot show it.
-    pub(crate) fn missing(self) -> Option<String> {
+    /// Why this machine cannot show it, if it cannot.
+    pub fn missing(self) -> Option<String> {
         if !rustix::process::geteuid().is_root() {
             return Some("needs root".to_owned());
         }
         (self == View::V1 && !mounted("cgroup")).then(|| "needs cgroup v1 hierarchies".to_owned())
     }
 
-    fn show(self) -> io::Result<()> {
+    /// Moves this process, which must have one thread, into a mount namespace of its own that shows it.
+    pub fn enter(self) -> io::Result<()> {
+        let single =
+            SingleThreaded::verify()?.ok_or_else(|| io::Error::other("there are threads already"))?;
+        unshare(&single, Namespaces::MOUNT)?;
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
         match self {
             View::V2 => {
@@ -71,9 +75,7 @@ pub(crate) fn enter() -> io::Result<()> {
     let Some(name) = std::env::var_os(VARIABLE) else { return Ok(()) };
     let view = [View::V2, View::V1].into_iter().find(|view| name == view.name());
     let view = view.ok_or_else(|| io::Error::other("no such view"))?;
-    let single = SingleThreaded::verify()?.ok_or_else(|| io::Error::other("there are threads already"))?;
-    unshare(&single, Namespaces::MOUNT)?;
-    view.show()
+    view.enter()
 }
 
 /// Runs the one case of this test program in a process that sees `view`.

@@ -1,0 +1,206 @@
+//! `cargo xtask bench`: corten beside its peers and the kernel's own charge, in alternation.
+
+mod contestant;
+mod peers;
+mod table;
+
+use std::path::Path;
+use std::process::Command;
+
+use corten_testkit::{Requirement, View, build, missing};
+
+use contestant::Contestant;
+use table::Sample;
+
+const WARM_UP: usize = 3;
+
+/// The kinds of work that are timed.
+const WORKS: [&str; 3] = ["run", "create", "exec"];
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Options {
+    runs: usize,
+    works: Vec<String>,
+    view: Option<View>,
+    json: bool,
+    fetch: bool,
+}
+
+impl Options {
+    /// Reads the arguments after `bench`.
+    pub fn parse(arguments: &[&str]) -> Result<Options, String> {
+        let mut options = Options { runs: 50, works: Vec::new(), view: None, json: false, fetch: false };
+        let mut rest = arguments;
+        loop {
+            rest = match rest {
+                [] => break,
+                ["--json", rest @ ..] => {
+                    options.json = true;
+                    rest
+                }
+                ["--fetch-peers", rest @ ..] => {
+                    options.fetch = true;
+                    rest
+                }
+                ["--runs", runs, rest @ ..] => {
+                    let runs = runs.parse().ok().filter(|runs| *runs > 0);
+                    options.runs = runs.ok_or("--runs needs a number greater than 0")?;
+                    rest
+                }
+                ["--only", work, rest @ ..] if WORKS.contains(work) => {
+                    options.works.push((*work).to_owned());
+                    rest
+                }
+                ["--view", "v1", rest @ ..] => {
+                    options.view = Some(View::V1);
+                    rest
+                }
+                ["--view", "v2", rest @ ..] => {
+                    options.view = Some(View::V2);
+                    rest
+                }
+                [unknown, ..] => return Err(format!("{unknown}: not understood\n{}", crate::USAGE)),
+            };
+        }
+        if options.works.is_empty() {
+            options.works = WORKS.map(str::to_owned).to_vec();
+        }
+        Ok(options)
+    }
+}
+
+/// Measures and prints.
+pub fn bench(options: &Options) -> Result<(), String> {
+    if let Some(reason) = missing(&[Requirement::Root, Requirement::Busybox]) {
+        return Err(format!("bench {reason}"));
+    }
+    if options.fetch {
+        peers::fetch()?;
+    }
+    let corten = build("corten-cli", "corten", true)?;
+    // Built now: while it is measured, nothing else is to run.
+    corten_testkit::probe();
+    let view = options.view.unwrap_or(if View::V1.missing().is_none() { View::V1 } else { View::V2 });
+    view.enter().map_err(|error| format!("cannot show cgroup {view:?} alone: {error}"))?;
+    let (mut contestants, mut complaints) = gather(&corten);
+    if contestants.is_empty() {
+        return Err(complaints.join("\n"));
+    }
+    let plain: Result<Vec<Sample>, String> = (0..options.runs).map(|_| contestants[0].plain()).collect();
+    let mut rows = table::rows("spawn", &[("busybox".to_owned(), plain?)]);
+    for work in &options.works {
+        rows.extend(table::rows(work, &measure(work, options.runs, &mut contestants, &mut complaints)));
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&rows).map_err(|error| error.to_string())?);
+    } else {
+        table::print(&rows);
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
+}
+
+/// The runtimes that are there and work, and what is wrong with the others.
+fn gather(corten: &Path) -> (Vec<Contestant>, Vec<String>) {
+    let (mut contestants, mut complaints) = (Vec::new(), Vec::new());
+    let peers = ["crun", "runc"].map(|name| (name, peers::find(name)));
+    for (name, program) in [("corten", Some(corten.to_owned()))].into_iter().chain(peers) {
+        match program.map(|program| Contestant::new(name, &program)) {
+            None => eprintln!("{name} is not there (--fetch-peers gets it)"),
+            Some(Ok(contestant)) => contestants.push(contestant),
+            Some(Err(error)) => complaints.push(format!("{name} is left out: {error}")),
+        }
+    }
+    (contestants, complaints)
+}
+
+/// One work by all, in rounds that begin with another contestant each time. One that fails is out from then on.
+fn measure(
+    work: &str,
+    runs: usize,
+    contestants: &mut [Contestant],
+    complaints: &mut Vec<String>,
+) -> Vec<(String, Vec<Sample>)> {
+    let floor = Floor::new(work, contestants);
+    let names = contestants.iter().map(|contestant| contestant.name.clone());
+    let mut samples: Vec<(String, Vec<Sample>)> = names.map(|name| (name, Vec::new())).collect();
+    samples.push(("floor".to_owned(), Vec::new()));
+    let mut out = vec![false; samples.len()];
+    for round in 0..WARM_UP + runs {
+        for turn in 0..samples.len() {
+            let index = (round + turn) % samples.len();
+            if out[index] {
+                continue;
+            }
+            let sample = match contestants.get_mut(index) {
+                None => floor.measure(),
+                Some(contestant) => match work {
+                    "run" => contestant.run(),
+                    "create" => contestant.create(),
+                    _ => contestant.exec(),
+                },
+            };
+            match sample {
+                Ok(sample) if round >= WARM_UP => samples[index].1.push(sample),
+                Ok(_) => {}
+                Err(error) => {
+                    out[index] = true;
+                    samples[index].1.clear();
+                    complaints.push(error);
+                }
+            }
+        }
+    }
+    samples
+}
+
+/// The program that makes only the kernel calls: a process of its own, which times five in itself.
+struct Floor(Vec<String>);
+
+impl Floor {
+    fn new(work: &str, contestants: &[Contestant]) -> Floor {
+        let rootfs = contestants.first().map(|contestant| contestant.rootfs().to_string_lossy().into_owned());
+        let pid = contestants.iter().find_map(Contestant::pid).unwrap_or_default().to_string();
+        let arguments = match work {
+            "exec" => ["floor".to_owned(), "exec".to_owned(), pid],
+            _ => ["floor".to_owned(), "run".to_owned(), rootfs.unwrap_or_default()],
+        };
+        Floor(arguments.to_vec())
+    }
+
+    fn measure(&self) -> Result<Sample, String> {
+        let mut command = Command::new("/proc/self/exe");
+        let output = command.args(&self.0).arg("5").output().map_err(|error| format!("floor: {error}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let seconds: Vec<f64> =
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("floor: {error}"))?;
+        let samples: Vec<Sample> =
+            seconds.into_iter().map(|seconds| Sample { seconds, peak: None }).collect();
+        let seconds = table::median(&samples).ok_or("floor: no samples")?;
+        Ok(Sample { seconds, peak: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let options = Options::parse(&["--runs", "7", "--only", "exec", "--view", "v2", "--json"]).unwrap();
+        assert_eq!(
+            options,
+            Options { runs: 7, works: vec!["exec".into()], view: Some(View::V2), json: true, fetch: false }
+        );
+        assert_eq!(Options::parse(&[]).unwrap().works, WORKS);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        for wrong in [&["--runs", "0"][..], &["--runs"], &["--only", "dance"], &["--view", "v3"], &["x"]] {
+            assert!(Options::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

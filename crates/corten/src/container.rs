@@ -1,15 +1,14 @@
 //! One container: what can be asked of it and done to it.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use corten_cgroups::Group;
 
 use crate::child::{self, Child, Started};
-use crate::runtime::Runtime;
-use crate::store::{Saved, Store};
+use crate::handle::{Handle, bundle_of};
+use crate::store::Saved;
 use crate::{
     Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Stats, Status, hooks, oci,
     resources, start,
@@ -19,15 +18,7 @@ use crate::{
 ///
 /// It is a handle: what it tells is read from the kernel each time, and dropping it changes nothing.
 #[derive(Debug)]
-pub struct Container {
-    pub(crate) runtime: Runtime,
-    pub(crate) id: Id,
-    pub(crate) store: Store,
-    /// What was last read or written; others may have changed it since.
-    pub(crate) saved: Mutex<Saved>,
-    /// Init, where this very handle has started it, so that its end is collected once.
-    pub(crate) init: Mutex<Option<Arc<Started>>>,
-}
+pub struct Container(pub(crate) Handle);
 
 /// A container that would not be destroyed, and why.
 #[derive(Debug)]
@@ -79,61 +70,28 @@ impl Created<'_> {
 }
 
 impl Container {
-    pub(crate) fn new(runtime: Runtime, id: Id, store: Store, saved: Saved) -> Self {
-        Self { runtime, id, store, saved: Mutex::new(saved), init: Mutex::new(None) }
-    }
-
     /// Its id.
     pub fn id(&self) -> &Id {
-        &self.id
+        &self.0.id
     }
 
     /// Its configuration.
     pub fn config(&self) -> Config {
-        self.saved().config.clone()
-    }
-
-    pub(crate) fn saved(&self) -> MutexGuard<'_, Saved> {
-        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the state again: another program may have started the container.
-    pub(crate) fn refresh(&self) -> Result<Saved> {
-        let fresh = self.store.load()?;
-        *self.saved() = fresh.clone();
-        Ok(fresh)
-    }
-
-    /// Its control group, where it has one.
-    pub(crate) fn group(saved: &Saved) -> Option<Group> {
-        saved.cgroup.clone().map(Group::open)
+        self.0.saved().config.clone()
     }
 
     /// What it is doing.
     pub fn status(&self) -> Result<Status> {
-        self.status_of(&self.refresh()?)
-    }
-
-    pub(crate) fn status_of(&self, saved: &Saved) -> Result<Status> {
-        let Some(init) = saved.init.as_ref() else { return Ok(Status::Stopped) };
-        if !init.is_alive()? {
-            return Ok(Status::Stopped);
-        }
-        if let Some(group) = Self::group(saved)
-            && group.is_frozen().unwrap_or(false)
-        {
-            return Ok(Status::Paused);
-        }
-        Ok(if self.store.open_gate()?.is_some() { Status::Created } else { Status::Running })
+        self.0.status_of(&self.0.refresh()?)
     }
 
     /// All that can be said of it now.
     pub fn state(&self) -> Result<State> {
-        let saved = self.refresh()?;
-        let status = self.status_of(&saved)?;
+        let saved = self.0.refresh()?;
+        let status = self.0.status_of(&saved)?;
         let paths = saved.cgroup.iter().flat_map(|paths| paths.iter());
         Ok(State {
-            id: self.id.to_string(),
+            id: self.0.id.to_string(),
             status,
             pid: saved.init.filter(|_| status != Status::Stopped).map(|init| init.pid),
             bundle: bundle_of(&saved.config).to_owned(),
@@ -147,28 +105,17 @@ impl Container {
 
     /// Its state in the form of the OCI specification, as hooks get it.
     pub fn oci_state(&self) -> Result<oci::State> {
-        let saved = self.refresh()?;
-        let status = self.status_of(&saved)?;
+        let saved = self.0.refresh()?;
+        let status = self.0.status_of(&saved)?;
         let pid = saved.init.filter(|_| status != Status::Stopped).map(|init| init.pid);
-        Ok(self.oci_state_of(&saved.config, &status.to_string(), pid))
-    }
-
-    pub(crate) fn oci_state_of(&self, config: &Config, status: &str, pid: Option<i32>) -> oci::State {
-        oci::State {
-            oci_version: oci::VERSION.to_owned(),
-            id: self.id.to_string(),
-            status: status.to_owned(),
-            pid,
-            bundle: bundle_of(config).display().to_string(),
-            annotations: config.annotations().clone(),
-        }
+        Ok(self.0.oci_state_of(&saved.config, &status.to_string(), pid))
     }
 
     /// Process ids of all its processes, as this program's pid namespace has them, in order. The set can change at any
     /// time but while it is paused.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        let saved = self.refresh()?;
-        match Self::group(&saved) {
+        let saved = self.0.refresh()?;
+        match Handle::group(&saved) {
             Some(group) if group.exists() => Ok(group.processes()?),
             _ => match saved.init {
                 Some(init) if init.is_alive()? => Ok(vec![init.pid]),
@@ -179,46 +126,46 @@ impl Container {
 
     /// What it uses of the machine.
     pub fn stats(&self) -> Result<Stats> {
-        let saved = self.refresh()?;
+        let saved = self.0.refresh()?;
         self.running_group(&saved)?.stats().map_err(Error::from)
     }
 
     fn running_group(&self, saved: &Saved) -> Result<Group> {
-        if self.status_of(saved)? == Status::Stopped {
-            return Err(not_running());
+        if self.0.status_of(saved)? == Status::Stopped {
+            return Err(start::not_running());
         }
-        Self::group(saved).ok_or_else(|| Error::unsupported("the container has no control group"))
+        Handle::group(saved).ok_or_else(|| Error::unsupported("the container has no control group"))
     }
 
     /// Changes its resource limits; what is absent stays. Where one cannot be set, the old ones are put back.
     pub fn update(&self, resources: &oci::Resources) -> Result<()> {
-        let lock = self.store.lock()?;
-        let mut saved = self.refresh()?;
+        let lock = self.0.store.lock()?;
+        let mut saved = self.0.refresh()?;
         let warnings = self.running_group(&saved)?.update(resources)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         saved.config = resources::merge(saved.config, resources)?;
-        self.store.save(&saved, &lock)?;
-        *self.saved() = saved;
+        self.0.store.save(&saved, &lock)?;
+        *self.0.saved() = saved;
         Ok(())
     }
 
     /// Freezes its processes; [`ErrorKind::NotRunning`] where it is neither running nor created.
     pub fn pause(&self) -> Result<()> {
-        let _lock = self.store.lock()?;
-        let saved = self.refresh()?;
-        match self.status_of(&saved)? {
+        let _lock = self.0.store.lock()?;
+        let saved = self.0.refresh()?;
+        match self.0.status_of(&saved)? {
             Status::Running | Status::Created => Ok(self.running_group(&saved)?.freeze()?),
-            _ => Err(not_running()),
+            _ => Err(start::not_running()),
         }
     }
 
     /// Lets its frozen processes go on; [`ErrorKind::NotPaused`] where they are not frozen.
     pub fn resume(&self) -> Result<()> {
-        let _lock = self.store.lock()?;
-        let saved = self.refresh()?;
-        match self.status_of(&saved)? {
+        let _lock = self.0.store.lock()?;
+        let saved = self.0.refresh()?;
+        match self.0.status_of(&saved)? {
             Status::Paused => Ok(self.running_group(&saved)?.thaw()?),
             _ => Err(Error::new(ErrorKind::NotPaused, "container not paused")),
         }
@@ -227,16 +174,16 @@ impl Container {
     /// Sends a signal to its init. A SIGKILL reaches every process of a container without a pid namespace of its own,
     /// and frozen ones as well.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let saved = self.refresh()?;
+        let saved = self.0.refresh()?;
         let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten();
         if signal == Signal::KILL
             && !saved.config.namespaces().is_new(Namespace::Pid)
-            && let Some(group) = Self::group(&saved)
+            && let Some(group) = Handle::group(&saved)
         {
             return Ok(group.kill()?);
         }
-        child::send(&pidfd.ok_or_else(not_running)?, signal)?;
-        match Self::group(&saved) {
+        child::send(&pidfd.ok_or_else(start::not_running)?, signal)?;
+        match Handle::group(&saved) {
             // On cgroup v1 a frozen process dies only when it thaws.
             Some(group) if signal == Signal::KILL && group.is_frozen().unwrap_or(false) => Ok(group.thaw()?),
             _ => Ok(()),
@@ -245,8 +192,8 @@ impl Container {
 
     /// Sends a signal to all its processes.
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
-        let saved = self.refresh()?;
-        let Some(group) = Self::group(&saved).filter(Group::exists) else { return self.signal(signal) };
+        let saved = self.0.refresh()?;
+        let Some(group) = Handle::group(&saved).filter(Group::exists) else { return self.signal(signal) };
         if signal == Signal::KILL {
             return Ok(group.kill()?);
         }
@@ -261,26 +208,26 @@ impl Container {
 
     /// Starts its init and leaves it at the start gate, its namespaces, cgroup and root file system made.
     pub fn start_init(&self, process: Process) -> Result<Created<'_>> {
-        let (process, terminal) = start::init(self, process, true)?;
+        let (process, terminal) = start::init(&self.0, process, true)?;
         Ok(Created { container: self, process, terminal })
     }
 
     /// Lets the init that waits at the gate run the user's program, from this or another program than started it, and
     /// returns when it does; then runs the poststart hooks.
     pub fn release(&self) -> Result<()> {
-        start::release(self)
+        start::release(&self.0)
     }
 
     /// Starts its init with the user's program at once.
     pub fn run(&self, process: Process) -> Result<Child> {
-        let (process, terminal) = start::init(self, process, false)?;
+        let (process, terminal) = start::init(&self.0, process, false)?;
         Ok(Child::new(process, terminal))
     }
 
     /// Starts a further program in the running container. A paused container can be joined: the program is then frozen
     /// as well, until it is resumed.
     pub fn exec(&self, process: Process) -> Result<Child> {
-        let (process, terminal) = start::exec(self, process)?;
+        let (process, terminal) = start::exec(&self.0, process)?;
         Ok(Child::new(process, terminal))
     }
 
@@ -295,15 +242,15 @@ impl Container {
     }
 
     fn try_destroy(&self) -> Result<()> {
-        let lock = self.store.lock()?;
-        let saved = self.refresh()?;
+        let lock = self.0.store.lock()?;
+        let saved = self.0.refresh()?;
         let refuse = |kind, status: Status| {
             Err(Error::new(
                 kind,
-                format!("cannot delete container {} that is not stopped: {status}", self.id),
+                format!("cannot delete container {} that is not stopped: {status}", self.0.id),
             ))
         };
-        match self.status_of(&saved)? {
+        match self.0.status_of(&saved)? {
             Status::Running => return refuse(ErrorKind::Running, Status::Running),
             Status::Paused => return refuse(ErrorKind::Paused, Status::Paused),
             Status::Created | Status::Stopped => {}
@@ -312,22 +259,22 @@ impl Container {
         drop(lock);
         hooks::run_poststop(
             &saved.config.hooks().poststop,
-            &self.oci_state_of(&saved.config, "stopped", None),
+            &self.0.oci_state_of(&saved.config, "stopped", None),
         )
     }
 
     /// Kills what runs and removes what there is.
     pub(crate) fn purge(&self) -> Result<()> {
-        let lock = match self.store.lock() {
+        let lock = match self.0.store.lock() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             lock => lock?,
         };
-        let saved = self.refresh()?;
+        let saved = self.0.refresh()?;
         self.tear_down(&saved)?;
         drop(lock);
         hooks::run_poststop(
             &saved.config.hooks().poststop,
-            &self.oci_state_of(&saved.config, "stopped", None),
+            &self.0.oci_state_of(&saved.config, "stopped", None),
         )
     }
 
@@ -335,7 +282,7 @@ impl Container {
     fn tear_down(&self, saved: &Saved) -> Result<()> {
         /// A killed process that has not ended by then is stuck in the kernel.
         const DEADLINE: Duration = Duration::from_secs(10);
-        let group = Self::group(saved);
+        let group = Handle::group(saved);
         let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten();
         if let Some(pidfd) = &pidfd {
             drop(child::send(pidfd, Signal::KILL));
@@ -351,24 +298,15 @@ impl Container {
         {
             return Err(Error::new(
                 ErrorKind::Running,
-                format!("init of container {} did not end after SIGKILL", self.id),
+                format!("init of container {} did not end after SIGKILL", self.0.id),
             ));
         }
-        if let Some(init) = &*self.init.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(init) = &*self.0.init() {
             init.wait(None)?;
         }
         if let Some(group) = &group {
             group.remove()?;
         }
-        self.store.remove()
+        self.0.store.remove()
     }
-}
-
-/// A container that was not made from a bundle has its root file system's directory for one.
-fn bundle_of(config: &Config) -> &Path {
-    config.bundle().unwrap_or(config.rootfs())
-}
-
-pub(crate) fn not_running() -> Error {
-    Error::new(ErrorKind::NotRunning, "container not running")
 }

@@ -26,6 +26,7 @@ mod child;
 pub mod config;
 mod container;
 mod error;
+mod handle;
 mod hooks;
 mod id;
 mod idmap;

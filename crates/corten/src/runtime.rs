@@ -1,10 +1,11 @@
 //! The set of containers under one state directory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::container::Container;
+use crate::handle::{Handle, Home};
 use crate::store::{self, Saved, Store};
 use crate::{Config, Error, ErrorKind, Id, Launcher, Result};
 
@@ -13,13 +14,7 @@ use crate::{Config, Error, ErrorKind, Id, Launcher, Result};
 /// It remembers nothing but those two: several in one program, or in several programs, see the same containers.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    pub(crate) shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) root: PathBuf,
-    pub(crate) launcher: Launcher,
+    home: Arc<Home>,
 }
 
 /// One entry of [`Runtime::list`].
@@ -40,17 +35,18 @@ impl Runtime {
                 format!("the state directory must be an absolute path other than /, not {}", root.display());
             return Err(Error::invalid(message));
         }
-        Ok(Self { shared: Arc::new(Shared { root: root.to_owned(), launcher }) })
+        Ok(Self { home: Arc::new(Home { root: root.to_owned(), launcher }) })
     }
 
     /// The state directory.
     pub fn root(&self) -> &Path {
-        &self.shared.root
+        &self.home.root
     }
 
     /// Creates a container: its state directory, and nothing that runs. [`ErrorKind::Exists`] where the id is in use.
     pub fn create(&self, id: &Id, config: Config) -> Result<Container> {
-        let store = Store::create(&self.shared.root, id)?;
+        config.check_host()?;
+        let store = Store::create(&self.home.root, id)?;
         let saved = Saved {
             version: store::VERSION,
             created: rfc3339(SystemTime::now()),
@@ -64,14 +60,14 @@ impl Runtime {
             let _ = store.remove();
             return Err(error);
         }
-        Ok(Container::new(self.clone(), id.clone(), store, saved))
+        Ok(Container(Handle::new(Arc::clone(&self.home), id.clone(), store, saved)))
     }
 
     /// Finds a container that was created before, perhaps by another program; [`ErrorKind::NotFound`] where there is none.
     pub fn load(&self, id: &Id) -> Result<Container> {
-        let store = Store::of(&self.shared.root, id);
+        let store = Store::of(&self.home.root, id);
         let saved = store.load()?;
-        Ok(Container::new(self.clone(), id.clone(), store, saved))
+        Ok(Container(Handle::new(Arc::clone(&self.home), id.clone(), store, saved)))
     }
 
     /// All containers, in the order of their ids.
@@ -81,7 +77,7 @@ impl Runtime {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             container => Some(Entry { container, id }),
         };
-        Ok(store::ids(&self.shared.root)?.into_iter().filter_map(load).collect())
+        Ok(store::ids(&self.home.root)?.into_iter().filter_map(load).collect())
     }
 
     /// Removes a container whatever state it is in: kills what runs, and clears what a crash has left.
@@ -94,7 +90,7 @@ impl Runtime {
             // Nothing was started before the first state was written, and none is written in place.
             Err(error) if error.kind() == ErrorKind::CorruptState => {
                 tracing::warn!("{error}");
-                Store::of(&self.shared.root, id).remove()
+                Store::of(&self.home.root, id).remove()
             }
             Err(error) => Err(error),
         }

@@ -3,15 +3,15 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use corten_cgroups::{Group, Layout};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::child::Started;
-use crate::container::{Container, not_running};
 use crate::error::ErrorStage;
+use crate::handle::Handle;
 use crate::launch::{Conversation, Event};
 use crate::store::{Lock, Saved, SavedInit};
 use crate::{Error, ErrorKind, Process, Result, Signal, Status, child, hooks, idmap, plan, resources};
@@ -20,7 +20,7 @@ use crate::{Error, ErrorKind, Process, Result, Signal, Status, child, hooks, idm
 type Begun = (Arc<Started>, Option<OwnedFd>);
 
 /// Starts the init of a container: up to the start gate, or with the user's program at once.
-pub(crate) fn init(container: &Container, process: Process, gate: bool) -> Result<Begun> {
+pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<Begun> {
     let lock = container.store.lock()?;
     let mut saved = container.refresh()?;
     if container.status_of(&saved)? != Status::Stopped {
@@ -41,7 +41,7 @@ pub(crate) fn init(container: &Container, process: Process, gate: bool) -> Resul
     };
     let started = Arc::new(started);
     *container.saved() = saved.clone();
-    *container.init.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&started));
+    *container.init() = Some(Arc::clone(&started));
     if !gate {
         poststart(container, &saved, &started.pidfd)?;
     }
@@ -49,13 +49,13 @@ pub(crate) fn init(container: &Container, process: Process, gate: bool) -> Resul
 }
 
 /// Makes the control group with its limits. Where it will be is saved first, so that it can be found after a crash.
-fn make_group(container: &Container, saved: &mut Saved, lock: &Lock) -> Result<Option<Group>> {
+fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Option<Group>> {
     if !saved.config.cgroup().managed {
         return Ok(None);
     }
     let layout = Layout::detect()?;
     let paths =
-        Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id().as_str())?;
+        Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id.as_str())?;
     saved.cgroup = Some(paths.clone());
     container.store.save(saved, lock)?;
     let error = match Group::create(&layout, paths) {
@@ -83,7 +83,7 @@ fn make_group(container: &Container, saved: &mut Saved, lock: &Lock) -> Result<O
 
 /// The conversation, from the clone to the gate or the user's program.
 fn begin(
-    container: &Container,
+    container: &Handle,
     mut process: Process,
     gate: bool,
     saved: &mut Saved,
@@ -94,8 +94,8 @@ fn begin(
     let waits = gate.is_some();
     let state = container.oci_state_of(&saved.config, "creating", None);
     let console = process.console_socket.take();
-    let plan = plan::create(&saved.config, container.id(), process, group, gate, state)?;
-    let mut conversation = Conversation::start(&container.runtime.shared.launcher, plan.fds, &plan.payload)?;
+    let plan = plan::create(&saved.config, &container.id, process, group, gate, state)?;
+    let mut conversation = Conversation::start(&container.home.launcher, plan.fds, &plan.payload)?;
     let pid = conversation.pid();
     idmap::write(pid, &saved.config)?;
     if plan.attach
@@ -140,7 +140,7 @@ fn explain(error: Error, group: Option<&Group>) -> Error {
 }
 
 /// Takes back what a failed start has made; the process is gone already.
-fn undo(container: &Container, saved: &mut Saved, group: Option<&Group>) {
+fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
     let undone = || -> Result<()> {
         let lock = container.store.lock()?;
         if let Some(group) = group {
@@ -159,7 +159,7 @@ fn undo(container: &Container, saved: &mut Saved, group: Option<&Group>) {
 }
 
 /// Opens the start gate.
-pub(crate) fn release(container: &Container) -> Result<()> {
+pub(crate) fn release(container: &Handle) -> Result<()> {
     let lock = container.store.lock()?;
     let saved = container.refresh()?;
     let refuse = |message: &str| Err(Error::new(ErrorKind::NotRunning, message));
@@ -191,7 +191,7 @@ pub(crate) fn release(container: &Container) -> Result<()> {
 }
 
 /// Runs the poststart hooks; where one fails, the container is killed (specification: `runtime.md#lifecycle`, step 9).
-fn poststart(container: &Container, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
+fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
     let state = container.oci_state_of(&saved.config, "running", saved.init.map(|init| init.pid));
     hooks::run("poststart", &saved.config.hooks().poststart, &state).inspect_err(|_| {
         drop(child::send(pidfd, Signal::KILL));
@@ -200,16 +200,16 @@ fn poststart(container: &Container, saved: &Saved, pidfd: &OwnedFd) -> Result<()
 }
 
 /// Starts a further program in a running container.
-pub(crate) fn exec(container: &Container, mut process: Process) -> Result<Begun> {
+pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let saved = container.refresh()?;
     if container.status_of(&saved)? == Status::Stopped {
         return Err(not_running());
     }
     let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
-    let group = Container::group(&saved);
+    let group = Handle::group(&saved);
     let console = process.console_socket.take();
-    let plan = plan::exec(&saved.config, container.id(), process, group.as_ref(), pidfd)?;
-    let mut conversation = Conversation::start(&container.runtime.shared.launcher, plan.fds, &plan.payload)?;
+    let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
+    let mut conversation = Conversation::start(&container.home.launcher, plan.fds, &plan.payload)?;
     if plan.attach
         && let Some(group) = &group
     {
@@ -233,4 +233,9 @@ fn hand_over(console: Option<OwnedFd>, terminal: Option<OwnedFd>) -> Result<Opti
     rustix::io::retry_on_intr(|| sendmsg(console, &name, &mut control, SendFlags::NOSIGNAL))
         .map_err(|errno| Error::io("send the terminal to the console socket", errno))?;
     Ok(None)
+}
+
+/// What an operation answers that needs a running container.
+pub(crate) fn not_running() -> Error {
+    Error::new(ErrorKind::NotRunning, "container not running")
 }

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_command_cannot_forge_its_fields() {
-        let text = b"7 (a) Z 1 ) R 1 1 1 0 -1 4 5 6 7 8 9 10 11 12 13 20 0 1 0 4242 99 1\n";
+        let text = b"7 (a) Z 1 ) R 1 1 1 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 1\n";
         assert_eq!(parse_stat(text), Some(('R', 4242)));
         assert_eq!(parse_stat(b"7 (a"), None);
     }

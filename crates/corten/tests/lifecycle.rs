@@ -17,6 +17,7 @@ use corten_testkit::{Bundle, Failed, Report, Requirement, Rootfs, Scratch, Suite
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
 
 type Outcome = Result<(), Failed>;
+type Case = (&'static str, fn() -> Outcome);
 
 /// A bundle, and a runtime with a state directory of its own.
 struct Stage {
@@ -277,7 +278,7 @@ fn main() -> ExitCode {
     drop(LAUNCHER.set(Launcher::self_exe(hook)));
     let root = [Requirement::Root];
     let mut suite = Suite::new();
-    let cases: [(&str, fn() -> Outcome); 11] = [
+    let cases: [Case; 11] = [
         ("the_exit_status_arrives", the_exit_status_arrives),
         ("init_waits_at_the_gate", init_waits_at_the_gate),
         ("the_program_that_released_it_gets_the_child", the_program_that_released_it_gets_the_child),

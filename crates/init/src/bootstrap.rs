@@ -7,12 +7,11 @@ use corten_sys::limits;
 use corten_sys::namespace::Namespaces;
 use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
-use rustix::process::DumpableBehavior;
 
 use crate::namespaces::{self, LateUser};
 use crate::payload::{Bootstrap, Job, Payload, Rlimit};
 use crate::protocol::{ARGV0, Channel, Hello, Report};
-use crate::{Doing, Failure, Kind, Result, Stage, create, join};
+use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join};
 
 /// Runs the new process where this is the re-executed copy, and returns at once in any other program.
 ///
@@ -77,7 +76,7 @@ fn bootstrap(channel: &mut Channel) -> Result<()> {
     }
     raise_hard_limits(&rlimits)?;
     if !dumpable_until_mapped {
-        set_not_dumpable()?;
+        credentials::set_not_dumpable()?;
     }
     let mut late = namespaces::join_paths(&proof, join)?;
     if let Some(container) = join_container {
@@ -111,11 +110,6 @@ fn second_stage(
             join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, proof)
         }
     }
-}
-
-/// Keeps this process's memory and descriptors from every other process of its namespaces (CVE-2016-9962).
-pub(crate) fn set_not_dumpable() -> Result<()> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become non-dumpable")
 }
 
 /// The badness is inherited by stage 2; lowering it needs a privilege that a user namespace does not give.

@@ -8,9 +8,7 @@ use crate::namespaces::LateUser;
 use crate::outlet::Outlet;
 use crate::payload::{Create, Gate, Process, Rlimit};
 use crate::protocol::{Channel, Report};
-use crate::{
-    Doing, Failure, Kind, Result, Stage, bootstrap, credentials, hooks, namespaces, process, sysctl, terminal,
-};
+use crate::{Doing, Failure, Kind, Result, Stage, credentials, hooks, namespaces, process, sysctl, terminal};
 
 /// Makes the container around this process and becomes the user's program.
 pub(crate) fn run(
@@ -79,7 +77,7 @@ fn enter_namespaces(create: &Create, late: Option<LateUser>, proof: &SingleThrea
     if create.user_namespace {
         credentials::become_root(create.setgroups_denied)?;
     }
-    bootstrap::set_not_dumpable()?;
+    credentials::set_not_dumpable()?;
     if create.unshare_cgroup {
         namespace::unshare(proof, Namespaces::CGROUP).doing(|| "make the cgroup namespace")?;
     }

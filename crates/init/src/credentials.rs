@@ -1,7 +1,7 @@
 //! Who the user's program is and what it may do: user, groups, capabilities (credentials(7), capabilities(7)).
 
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
+use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
     configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
@@ -12,6 +12,11 @@ use crate::outlet::Outlet;
 use crate::passwd::Identity;
 use crate::payload::Capabilities;
 use crate::{Doing, Failure, Kind, Result};
+
+/// Keeps this process's memory and descriptors from every other process of its namespaces (CVE-2016-9962).
+pub(crate) fn set_not_dumpable() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become non-dumpable")
+}
 
 /// Becomes root of the user namespace that this process has entered, and leaves the caller's groups behind.
 pub(crate) fn become_root(setgroups_denied: bool) -> Result<()> {

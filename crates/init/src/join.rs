@@ -7,7 +7,7 @@ use crate::namespaces::LateUser;
 use crate::outlet::Outlet;
 use crate::payload::{Process, Rlimit};
 use crate::protocol::Channel;
-use crate::{Doing, Result, Stage, bootstrap, credentials, process, terminal};
+use crate::{Doing, Result, Stage, credentials, process, terminal};
 
 /// The container's user namespace.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ fn program(
     if user.own {
         credentials::become_root(false)?;
     }
-    bootstrap::set_not_dumpable()?;
+    credentials::set_not_dumpable()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     process::join_keyring(outlet, &process)?;
     terminal::attach(outlet, &process, false)?;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::null::null_as_default;
 use crate::{Linux, Map, Process};
 
 /// The configuration of a container: the whole of `config.json`.
@@ -124,13 +125,4 @@ pub struct Hook {
     /// Seconds after which it is killed; greater than zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<i64>,
-}
-
-/// Go programs write an empty list or map as `null`: read it as empty.
-pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

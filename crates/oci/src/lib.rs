@@ -10,6 +10,7 @@
 mod config;
 mod features;
 mod linux;
+mod null;
 mod process;
 mod resources;
 mod seccomp;

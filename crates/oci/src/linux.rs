@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::null_as_default;
+use crate::null::null_as_default;
 use crate::{Map, Resources, Seccomp};
 
 /// What only Linux has (`linux`).

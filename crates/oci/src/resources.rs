@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Map;
-use crate::config::null_as_default;
+use crate::null::null_as_default;
 
 /// Resource limits (`linux.resources`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::null_as_default;
+use crate::null::null_as_default;
 
 /// A seccomp profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -68,7 +68,6 @@ impl Config {
     }
 
     /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
-    #[allow(dead_code)]
     pub(crate) fn check_host(&self) -> Result<()> {
         sysctl::check_host(&self.0)
     }

@@ -1,0 +1,91 @@
+//! What a container's operations work on: its place, what is saved of it, and what the kernel says of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use corten_cgroups::Group;
+
+use crate::child::Started;
+use crate::launch::Launcher;
+use crate::status::Status;
+use crate::store::{Saved, Store};
+use crate::{Config, Id, Result, oci};
+
+/// The state directory, and the way to start containers there.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) root: PathBuf,
+    pub(crate) launcher: Launcher,
+}
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) home: Arc<Home>,
+    pub(crate) id: Id,
+    pub(crate) store: Store,
+    /// What was last read or written; others may have changed it since.
+    saved: Mutex<Saved>,
+    /// Init, where this very handle has started it, so that its end is collected once.
+    init: Mutex<Option<Arc<Started>>>,
+}
+
+impl Handle {
+    pub(crate) fn new(home: Arc<Home>, id: Id, store: Store, saved: Saved) -> Self {
+        Self { home, id, store, saved: Mutex::new(saved), init: Mutex::new(None) }
+    }
+
+    /// What was last read or written.
+    pub(crate) fn saved(&self) -> MutexGuard<'_, Saved> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Init, where this very handle has started it.
+    pub(crate) fn init(&self) -> MutexGuard<'_, Option<Arc<Started>>> {
+        self.init.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the state again: another program may have started the container.
+    pub(crate) fn refresh(&self) -> Result<Saved> {
+        let fresh = self.store.load()?;
+        *self.saved() = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// Its control group, where it has one.
+    pub(crate) fn group(saved: &Saved) -> Option<Group> {
+        saved.cgroup.clone().map(Group::open)
+    }
+
+    /// What it is doing.
+    pub(crate) fn status_of(&self, saved: &Saved) -> Result<Status> {
+        let Some(init) = saved.init.as_ref() else { return Ok(Status::Stopped) };
+        if !init.is_alive()? {
+            return Ok(Status::Stopped);
+        }
+        if let Some(group) = Self::group(saved)
+            && group.exists()
+            && group.is_frozen()?
+        {
+            return Ok(Status::Paused);
+        }
+        Ok(if self.store.open_gate()?.is_some() { Status::Created } else { Status::Running })
+    }
+
+    /// Its state in the form of the OCI specification.
+    pub(crate) fn oci_state_of(&self, config: &Config, status: &str, pid: Option<i32>) -> oci::State {
+        oci::State {
+            oci_version: oci::VERSION.to_owned(),
+            id: self.id.to_string(),
+            status: status.to_owned(),
+            pid,
+            bundle: bundle_of(config).display().to_string(),
+            annotations: config.annotations().clone(),
+        }
+    }
+}
+
+/// A container that was not made from a bundle has its root file system's directory for one.
+pub(crate) fn bundle_of(config: &Config) -> &Path {
+    config.bundle().unwrap_or(config.rootfs())
+}

@@ -1,93 +1,14 @@
 //! The life of a container through the library: created, started, joined, paused, signalled, destroyed.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::os::fd::OwnedFd;
+mod common;
+
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use corten::{
-    Child, Config, Container, Error, ErrorKind, ExitStatus, Id, Launcher, Process, ProcessBuilder, Runtime,
-    Signal, SpecOptions, Status, Stdio, oci,
-};
-use corten_testkit::{Bundle, Failed, Report, Requirement, Rootfs, Scratch, Suite, default_spec};
-
-static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
-
-type Outcome = Result<(), Failed>;
-type Case = (&'static str, fn() -> Outcome);
-
-/// A bundle, and a runtime with a state directory of its own.
-struct Stage {
-    bundle: Bundle,
-    runtime: Runtime,
-    _state: Scratch,
-}
-
-impl Stage {
-    fn new(edit: impl FnOnce(&mut oci::Spec)) -> Self {
-        let bundle = Bundle::new(Rootfs::new().unwrap(), edit).unwrap();
-        let state = Scratch::new().unwrap();
-        let launcher = LAUNCHER.get().unwrap().clone();
-        let runtime = Runtime::open(state.path().join("state"), launcher).unwrap();
-        Self { bundle, runtime, _state: state }
-    }
-
-    fn id(&self) -> Id {
-        Id::try_from(self.bundle.id()).unwrap()
-    }
-
-    fn config(&self) -> Config {
-        Config::from_spec(&self.bundle.spec, self.bundle.path(), SpecOptions::default()).unwrap()
-    }
-
-    fn container(&self) -> Container {
-        self.runtime.create(&self.id(), self.config()).unwrap()
-    }
-
-    fn process(&self) -> ProcessBuilder {
-        Process::from_spec(self.bundle.spec.process.as_ref().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // A case that failed half-way.
-        self.runtime.purge(&self.id()).unwrap();
-    }
-}
-
-/// A probe that acts: `probe(["exit", "3"])`.
-fn probe(arguments: &[&str]) -> ProcessBuilder {
-    Process::builder("/bin/probe").args(arguments.iter().copied())
-}
-
-/// Runs a process with its output in memory.
-fn output(
-    start: impl FnOnce(Process) -> corten::Result<Child>,
-    process: ProcessBuilder,
-) -> (ExitStatus, String) {
-    let file: File = tempfile();
-    let copy = || -> OwnedFd { file.try_clone().unwrap().into() };
-    let null: OwnedFd = File::open("/dev/null").unwrap().into();
-    let stdio = Stdio::Fds { stdin: null, stdout: copy(), stderr: copy() };
-    let child = start(process.stdio(stdio).build().unwrap()).unwrap();
-    let status = child.wait().unwrap();
-    let (mut file, mut text) = (file, String::new());
-    file.rewind().unwrap();
-    file.read_to_string(&mut text).unwrap();
-    (status, text)
-}
-
-fn tempfile() -> File {
-    rustix::fs::memfd_create("corten-test-output", rustix::fs::MemfdFlags::CLOEXEC).unwrap().into()
-}
-
-fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
+use common::{LAUNCHER, Outcome, Stage, kind, output, probe};
+use corten::{Config, Error, ErrorKind, ExitStatus, Id, Process, Runtime, Signal, SpecOptions, Status};
+use corten_testkit::{Report, default_spec};
 
 fn the_exit_status_arrives() -> Outcome {
     let stage = Stage::new(|_| {});
@@ -274,11 +195,7 @@ fn the_default_spec_is_seen_from_inside() -> Outcome {
 }
 
 fn main() -> ExitCode {
-    let hook = corten::init();
-    drop(LAUNCHER.set(Launcher::self_exe(hook)));
-    let root = [Requirement::Root];
-    let mut suite = Suite::new();
-    let cases: [Case; 11] = [
+    common::run(&[
         ("the_exit_status_arrives", the_exit_status_arrives),
         ("init_waits_at_the_gate", init_waits_at_the_gate),
         ("the_program_that_released_it_gets_the_child", the_program_that_released_it_gets_the_child),
@@ -293,9 +210,5 @@ fn main() -> ExitCode {
             Config::from_spec(&default_spec(), "/nowhere", SpecOptions::default())?;
             Ok(())
         }),
-    ];
-    for (name, case) in cases {
-        suite = suite.needs(&root, name, case);
-    }
-    suite.run()
+    ])
 }

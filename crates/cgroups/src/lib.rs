@@ -1,2 +1,41 @@
-//! Control groups: v1, hybrid and v2.
+//! Control groups of Linux for containers: v1, hybrid and v2 hosts (cgroups(7)).
+//!
+//! ```no_run
+//! # fn main() -> corten_cgroups::Result<()> {
+//! use corten_cgroups::{Group, Layout};
+//!
+//! let layout = Layout::detect()?;
+//! let paths = Group::plan(&layout, Some("/containers/one"), "one")?; // save these, then make them
+//! let group = Group::create(paths)?;
+//! group.attach(4711)?;
+//! group.kill()?;
+//! group.remove()
+//! # }
+//! ```
+//!
+//! There is no global state; everything may be used from any number of threads at once.
+#![forbid(unsafe_code)]
 
+mod apply;
+mod create;
+mod dir;
+mod error;
+mod events;
+mod freezer;
+mod group;
+mod kill;
+mod layout;
+mod path;
+mod processes;
+mod remove;
+mod resources;
+mod step;
+mod undo;
+mod v1;
+mod v2;
+
+pub use error::{Error, Result};
+pub use group::Group;
+pub use layout::Layout;
+pub use path::Paths;
+pub use step::Warning;

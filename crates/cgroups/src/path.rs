@@ -1,0 +1,232 @@
+//! Where a container's group is in each hierarchy: naming only, nothing is made here.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dir::Dir;
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+
+/// A container's directories, one in each hierarchy. Serialisable, to be kept in the container's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    hierarchies: Vec<Place>,
+}
+
+/// The directory in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Controllers of a v1 hierarchy, or its `name=...`; empty for v2.
+    pub(crate) controllers: Vec<String>,
+    /// The hierarchy's mount point.
+    pub(crate) mount: PathBuf,
+    /// The group's directory, beneath the mount point.
+    pub(crate) dir: PathBuf,
+}
+
+impl Place {
+    /// Whether it is in the unified hierarchy.
+    pub(crate) fn is_v2(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// The directory relative to the mount point. Checked, since it may come from a saved state.
+    pub(crate) fn relative(&self) -> Result<&Path> {
+        let invalid = |reason| Error::Path { path: self.dir.to_string_lossy().into_owned(), reason };
+        let relative =
+            self.dir.strip_prefix(&self.mount).map_err(|_| invalid("not beneath its mount point"))?;
+        if relative.as_os_str().is_empty() {
+            return Err(invalid("the root of a hierarchy is no container's group"));
+        }
+        if relative.components().any(|c| !matches!(c, Component::Normal(_))) {
+            return Err(invalid("not a plain path"));
+        }
+        Ok(relative)
+    }
+
+    /// Opens the directory.
+    pub(crate) fn open(&self) -> Result<Dir> {
+        let relative = self.relative()?;
+        Dir::mount_point(&self.mount)?.child(relative)
+    }
+}
+
+impl Paths {
+    /// Name of each controller and its directory; the name is empty for v2, and `name=systemd` for systemd's v1
+    /// hierarchy. Controllers mounted together share a directory.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.hierarchies.iter().flat_map(|place| {
+            let v2 = place.is_v2().then_some("");
+            place.controllers.iter().map(String::as_str).chain(v2).map(|name| (name, place.dir.as_path()))
+        })
+    }
+
+    /// The directory of a v1 controller, or of v2 for the empty name.
+    pub fn get(&self, controller: &str) -> Option<&Path> {
+        self.iter().find(|(name, _)| *name == controller).map(|(_, path)| path)
+    }
+
+    /// Whether the unified hierarchy is the only one.
+    pub fn is_unified(&self) -> bool {
+        self.hierarchies.iter().all(Place::is_v2)
+    }
+
+    /// The directories, one a hierarchy.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.hierarchies
+    }
+
+    /// The same paths without those hierarchies for which `keep` says no, by index.
+    pub(crate) fn retain(mut self, mut keep: impl FnMut(usize) -> bool) -> Self {
+        let mut index = 0;
+        self.hierarchies.retain(|_| {
+            index += 1;
+            keep(index - 1)
+        });
+        self
+    }
+
+    /// The paths of a sub-group: in all hierarchies, or in those of the named controllers.
+    pub(crate) fn sub(&self, controllers: Option<&[&str]>, path: &str) -> Result<Self> {
+        let below = clean(path);
+        let mut paths = self.clone();
+        let has = |place: &Place, name: &str| match name {
+            "" => place.is_v2(),
+            _ => place.controllers.iter().any(|c| c == name || c.strip_prefix("name=") == Some(name)),
+        };
+        for name in controllers.unwrap_or_default() {
+            if !self.hierarchies.iter().any(|place| has(place, name)) {
+                return Err(Error::Controller {
+                    controller: (*name).to_owned(),
+                    field: "sub-cgroup".to_owned(),
+                });
+            }
+        }
+        for place in &mut paths.hierarchies {
+            if controllers.is_none_or(|names| names.iter().any(|name| has(place, name))) {
+                place.dir.push(&below);
+            }
+        }
+        Ok(paths)
+    }
+}
+
+/// Names a container's directories for the cgroupfs driver.
+///
+/// An absolute path counts from each hierarchy's root as this process's cgroup namespace and mounts show it; a relative
+/// one from this process's own group (v1) or that group's parent (v2, where a group with processes has no groups
+/// beside them); none is the id, as a relative path. `..` goes up no further than the root.
+pub(crate) fn resolve(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> Result<Paths> {
+    let path = cgroups_path.filter(|path| !path.is_empty()).unwrap_or(id);
+    let cleaned = clean(path);
+    if cleaned.as_os_str().is_empty() {
+        let reason = "it names the root of the hierarchies, which is no container's group";
+        return Err(Error::Path { path: path.to_owned(), reason });
+    }
+    let absolute = cgroups_path == Some(path) && path.starts_with('/');
+    let place = |mount: &crate::layout::Mount| {
+        let own = mount.own_relative();
+        let base = match (absolute, mount.controllers.is_empty()) {
+            (true, _) => Path::new(""),
+            (false, true) => own.parent().unwrap_or(Path::new("")),
+            (false, false) => own,
+        };
+        let dir = mount.point.join(base).join(&cleaned);
+        Place { controllers: mount.controllers.clone(), mount: mount.point.clone(), dir }
+    };
+    Ok(Paths { hierarchies: layout.mounts().iter().map(place).collect() })
+}
+
+/// A path without `.`, `..` and a leading slash; `..` at the top stays at the top.
+fn clean(path: &str) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => cleaned.push(name),
+            Component::ParentDir => {
+                cleaned.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn layout() -> Layout {
+        Layout::from_text(
+            "1 0 0:1 / /c/cpu,cpuacct rw - cgroup c rw,cpu,cpuacct\n2 0 0:2 / /c/v2 rw - cgroup2 c rw\n",
+            "3:cpu,cpuacct:/own/group\n0::/own/group\n",
+        )
+    }
+
+    fn dirs(path: Option<&str>) -> Vec<String> {
+        let paths = resolve(&layout(), path, "id").unwrap();
+        paths.iter().map(|(name, dir)| format!("{name}={}", dir.display())).collect()
+    }
+
+    #[test]
+    fn absolute_relative_and_none() {
+        assert_eq!(
+            dirs(Some("/a/b")),
+            ["cpu=/c/cpu,cpuacct/a/b", "cpuacct=/c/cpu,cpuacct/a/b", "=/c/v2/a/b"]
+        );
+        assert_eq!(
+            dirs(Some("a")),
+            ["cpu=/c/cpu,cpuacct/own/group/a", "cpuacct=/c/cpu,cpuacct/own/group/a", "=/c/v2/own/a"]
+        );
+        assert_eq!(dirs(None), dirs(Some("id")));
+        assert_eq!(dirs(Some("")), dirs(None));
+    }
+
+    #[test]
+    fn dots_do_not_escape() {
+        assert_eq!(dirs(Some("/../../a/./b/../c")), dirs(Some("/a/c")));
+        assert_eq!(dirs(Some("../../a")), dirs(Some("a")));
+    }
+
+    #[test]
+    fn the_root_is_refused() {
+        for path in ["/", "..", "/a/..", "."] {
+            assert!(matches!(resolve(&layout(), Some(path), "id"), Err(Error::Path { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_saved_state_comes_back_and_is_checked() {
+        let paths = resolve(&layout(), Some("/x"), "id").unwrap();
+        let saved = serde_json::to_string(&paths).unwrap();
+        assert_eq!(serde_json::from_str::<Paths>(&saved).unwrap(), paths);
+        for dir in ["/c/v2", "/c/v2/../x", "/etc"] {
+            let place = Place { controllers: vec![], mount: "/c/v2".into(), dir: dir.into() };
+            assert!(place.relative().is_err(), "{dir}");
+        }
+    }
+
+    #[test]
+    fn sub_groups() {
+        let paths = resolve(&layout(), Some("/x"), "id").unwrap();
+        let all = paths.sub(None, "/../y").unwrap();
+        assert_eq!(all.get(""), Some(Path::new("/c/v2/x/y")));
+        let one = paths.sub(Some(&["cpu"]), "y").unwrap();
+        assert_eq!(one.get("cpuacct"), Some(Path::new("/c/cpu,cpuacct/x/y")));
+        assert_eq!(one.get(""), Some(Path::new("/c/v2/x")));
+        assert!(matches!(paths.sub(Some(&["memory"]), "y"), Err(Error::Controller { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leaves_its_mount(path in "[a./]{0,24}") {
+            if let Ok(paths) = resolve(&layout(), Some(&path), "id") {
+                for place in paths.places() {
+                    prop_assert!(place.relative().is_ok(), "{:?}", place);
+                }
+            }
+        }
+    }
+}

@@ -141,8 +141,6 @@ fn live(container: &corten::Container, rootfs: &Path, command: &[String]) -> Res
     eprintln!("status: {}, processes: {:?}", container.status()?, container.processes()?);
     container.resume()?;
     container.signal(Signal::CONT)?;
-    let stats = container.stats()?;
-    eprintln!("stats: {stats:?}");
     let state = container.state()?;
     eprintln!("state: {} since {}, root {}", state.id, state.created, state.rootfs.display());
 

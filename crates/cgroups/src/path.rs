@@ -67,6 +67,11 @@ impl Paths {
         self.iter().find(|(name, _)| *name == controller).map(|(_, path)| path)
     }
 
+    /// Each hierarchy: its mount point, its controllers (none for v2), and the group's directory.
+    pub fn hierarchies(&self) -> impl Iterator<Item = (&Path, &[String], &Path)> {
+        self.hierarchies.iter().map(|place| (&*place.mount, &*place.controllers, &*place.dir))
+    }
+
     /// Whether the unified hierarchy is the only one.
     pub fn is_unified(&self) -> bool {
         self.hierarchies.iter().all(Place::is_v2)

@@ -10,8 +10,8 @@ use crate::child::{self, Child, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
-    Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Stats, Status, hooks, oci,
-    resources, start,
+    Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Status, hooks, oci, resources,
+    start,
 };
 
 /// One container.
@@ -122,12 +122,6 @@ impl Container {
                 _ => Ok(Vec::new()),
             },
         }
-    }
-
-    /// What it uses of the machine.
-    pub fn stats(&self) -> Result<Stats> {
-        let saved = self.0.refresh()?;
-        self.running_group(&saved)?.stats().map_err(Error::from)
     }
 
     fn running_group(&self, saved: &Saved) -> Result<Group> {

@@ -152,6 +152,12 @@ impl From<Stage> for ErrorStage {
 
 impl From<corten_cgroups::Error> for Error {
     fn from(error: corten_cgroups::Error) -> Self {
-        Self::new(ErrorKind::Cgroup, error.to_string())
+        let kind = match error.is_permission() {
+            true => ErrorKind::PermissionDenied,
+            false => ErrorKind::Cgroup,
+        };
+        let mut new = Self::new(kind, error.to_string());
+        new.0.errno = error.raw_os_error();
+        new
     }
 }

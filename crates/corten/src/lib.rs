@@ -53,8 +53,5 @@ pub use runtime::{Entry, Runtime};
 pub use signal::Signal;
 pub use status::{State, Status};
 
-/// What a container uses of the machine.
-pub use corten_cgroups::Stats;
-
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

@@ -1,6 +1,7 @@
 //! Turning a configuration and a process into the payload of the new process.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use corten_cgroups::Group;
 use corten_init::payload::{
@@ -43,7 +44,7 @@ pub(crate) fn create(
     let Process { stdio, preserve_fds, .. } = &process;
     let mut fds = descriptors(stdio, preserve_fds, process.terminal)?;
     let cgroup = group.map(Group::clone_target).transpose()?.flatten();
-    let unified = group.is_some_and(Group::is_unified);
+    let unified = group.is_some_and(|group| group.paths().is_unified());
     // On v1 the cgroup namespace is made once the runtime has moved init: its root is where init is then.
     let unshare_cgroup = namespaces.is_new(Namespace::Cgroup) && group.is_some() && !unified;
     let new = |kind: &Namespace| namespaces.is_new(*kind);
@@ -95,8 +96,7 @@ pub(crate) fn exec(
     }
     let attributes = process.attributes_in(config)?;
     let mut fds = descriptors(&process.stdio, &process.preserve_fds, process.terminal)?;
-    let cgroup =
-        group.map(|group| group.clone_target_below(process.sub_cgroup.as_deref())).transpose()?.flatten();
+    let cgroup = group.map(Group::clone_target).transpose()?.flatten();
     let kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
@@ -109,7 +109,7 @@ pub(crate) fn exec(
     };
     let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User) };
     let process = order(config, id, process, &attributes)?;
-    let attach = group.is_some_and(|group| !group.is_unified());
+    let attach = group.is_some_and(|group| !group.paths().is_unified());
     Ok(Plan { payload: Payload { bootstrap, job, process }, fds, attach })
 }
 
@@ -222,12 +222,27 @@ fn time_offsets(offsets: &oci::Map<oci::TimeOffset>) -> String {
     offsets.iter().map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs)).collect()
 }
 
+/// The hierarchies that the container sees, each under its name on the host.
+fn hierarchies(group: &Group) -> Vec<rootfs::Hierarchy> {
+    let unified = group.paths().is_unified();
+    let hierarchy = |(mount, controllers, directory): (&Path, &[String], &Path)| rootfs::Hierarchy {
+        name: if unified {
+            String::new()
+        } else {
+            mount.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        },
+        options: controllers.to_vec(),
+        directory: directory.to_owned(),
+    };
+    group.paths().hierarchies().map(hierarchy).collect()
+}
+
 fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
     config.sysctl().iter().map(|(name, value)| Ok((sysctl_path(name)?, value.clone()))).collect()
 }
 
 fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Rootfs> {
-    let _ = group;
+    let cgroups: Vec<_> = group.iter().flat_map(|group| hierarchies(group)).collect();
     rootfs::plan(&rootfs::Request {
         rootfs: config.rootfs(),
         bundle: config.bundle().unwrap_or(config.rootfs()),
@@ -241,7 +256,7 @@ fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Ro
         user_namespace: config.namespaces().contains(Namespace::User),
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
-        cgroups: &[],
+        cgroups: &cgroups,
     })
     .map_err(Error::from)
 }

@@ -58,8 +58,8 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
         Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id.as_str())?;
     saved.cgroup = Some(paths.clone());
     container.store.save(saved, lock)?;
-    let error = match Group::create(&layout, paths) {
-        Ok(group) => match group.apply(&saved.config.cgroup().resources) {
+    let error = match Group::create(paths) {
+        Ok(group) => match group.apply(&crate::oci::Resources { devices: Vec::new(), ..saved.config.cgroup().resources.clone() }) {
             Ok(warnings) => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 return Ok(Some(group));
@@ -101,7 +101,7 @@ fn begin(
     if plan.attach
         && let Some(group) = group
     {
-        group.attach(pid)?;
+        group.attach_v1(pid)?;
     }
     conversation.proceed()?;
     saved.init = Some(SavedInit::of(pid)?);
@@ -206,14 +206,20 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
         return Err(not_running());
     }
     let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
-    let group = Handle::group(&saved);
+    let group = match (Handle::group(&saved), &process.sub_cgroup) {
+        (Some(group), Some(path)) => Some(group.sub(None, path)?),
+        (None, Some(_)) => {
+            return Err(Error::unsupported("the container has no control group to choose one below"));
+        }
+        (group, None) => group,
+    };
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
     let mut conversation = Conversation::start(&container.home.launcher, plan.fds, &plan.payload)?;
     if plan.attach
         && let Some(group) = &group
     {
-        group.attach(conversation.pid())?;
+        group.attach_v1(conversation.pid())?;
     }
     conversation.proceed()?;
     expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;

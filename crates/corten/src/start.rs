@@ -59,7 +59,9 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
     saved.cgroup = Some(paths.clone());
     container.store.save(saved, lock)?;
     let error = match Group::create(paths) {
-        Ok(group) => match group.apply(&crate::oci::Resources { devices: Vec::new(), ..saved.config.cgroup().resources.clone() }) {
+        Ok(group) => match group
+            .apply(&crate::oci::Resources { devices: Vec::new(), ..saved.config.cgroup().resources.clone() })
+        {
             Ok(warnings) => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 return Ok(Some(group));

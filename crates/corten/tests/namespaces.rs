@@ -163,7 +163,9 @@ fn kernel_parameters_are_the_containers_own() -> Outcome {
         sysctl.insert("kernel.msgmax".to_owned(), "4321".to_owned());
         sysctl.insert("net/ipv4/ip_forward".to_owned(), "1".to_owned());
         let process = spec.process.as_mut().unwrap();
-        process.args.extend(["report", "sysctl=kernel.msgmax", "sysctl=net.ipv4.ip_forward"].map(str::to_owned));
+        process
+            .args
+            .extend(["report", "sysctl=kernel.msgmax", "sysctl=net.ipv4.ip_forward"].map(str::to_owned));
     });
     assert_eq!(seen.sysctls["kernel.msgmax"].as_deref().map(str::trim), Some("4321"));
     assert_eq!(seen.sysctls["net.ipv4.ip_forward"].as_deref().map(str::trim), Some("1"));

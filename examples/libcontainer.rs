@@ -7,6 +7,8 @@
 //!
 //! as root, with a root file system whose files the user 1000 can read, such as an unpacked busybox.
 
+#![forbid(unsafe_code)]
+
 use std::path::{Path, PathBuf};
 
 use corten::config::{default_device_rules, default_devices};

@@ -1,2 +1,3 @@
 //! The corten OCI runtime.
+#![forbid(unsafe_code)]
 fn main() {}

@@ -71,7 +71,7 @@ impl Contestant {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.long.path().join("state")).args(arguments).stdin(Stdio::null());
+        command.arg("--root").arg(self.state()).args(arguments).stdin(Stdio::null());
         command
     }
 
@@ -139,6 +139,17 @@ impl Contestant {
         let output = self.command(&["state", self.long.id()]).output().ok()?;
         let state: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
         state["pid"].as_i64()?.try_into().ok()
+    }
+
+    /// What the benchmark's program of library calls is to do in the place of this runtime's command.
+    pub fn by_library(&self, work: &str) -> [String; 3] {
+        let object = if work == "exec" { self.long.id().to_owned() } else { text(self.short.path()) };
+        [work.to_owned(), object, text(&self.state())]
+    }
+
+    /// The state directory.
+    fn state(&self) -> PathBuf {
+        self.long.path().join("state")
     }
 
     /// The root file system, for the floor.

@@ -4,7 +4,7 @@ mod contestant;
 mod peers;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use corten_testkit::{Requirement, View, build, missing};
@@ -79,6 +79,7 @@ pub fn bench(options: &Options) -> Result<(), String> {
         peers::fetch()?;
     }
     let corten = build("corten-cli", "corten", true)?;
+    let library = build("xtask", "corten-bench-library", true)?;
     // Built now: while it is measured, nothing else is to run.
     corten_testkit::probe();
     let view = options.view.unwrap_or(if View::V1.missing().is_none() { View::V1 } else { View::V2 });
@@ -90,7 +91,10 @@ pub fn bench(options: &Options) -> Result<(), String> {
     let plain: Result<Vec<Sample>, String> = (0..options.runs).map(|_| contestants[0].plain()).collect();
     let mut rows = table::rows("spawn", &[("busybox".to_owned(), plain?)]);
     for work in &options.works {
-        rows.extend(table::rows(work, &measure(work, options.runs, &mut contestants, &mut complaints)));
+        rows.extend(table::rows(
+            work,
+            &measure(work, options.runs, &library, &mut contestants, &mut complaints),
+        ));
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&rows).map_err(|error| error.to_string())?);
@@ -118,14 +122,19 @@ fn gather(corten: &Path) -> (Vec<Contestant>, Vec<String>) {
 fn measure(
     work: &str,
     runs: usize,
+    library: &Path,
     contestants: &mut [Contestant],
     complaints: &mut Vec<String>,
 ) -> Vec<(String, Vec<Sample>)> {
-    let floor = Floor::new(work, contestants);
-    let names = contestants.iter().map(|contestant| contestant.name.clone());
-    let mut samples: Vec<(String, Vec<Sample>)> = names.map(|name| (name, Vec::new())).collect();
-    samples.push(("floor".to_owned(), Vec::new()));
+    let mut inside = vec![Inside::floor(work, contestants)];
+    // A library has no `create` of another program's.
+    let corten = contestants.iter().find(|contestant| contestant.name == "corten" && work != "create");
+    inside.extend(corten.map(|corten| Inside::library(library, work, corten)));
+    let names = contestants.iter().map(|contestant| contestant.name.as_str());
+    let names = names.chain(inside.iter().map(|program| program.name));
+    let mut samples: Vec<(String, Vec<Sample>)> = names.map(|name| (name.to_owned(), Vec::new())).collect();
     let mut out = vec![false; samples.len()];
+    let count = contestants.len();
     for round in 0..WARM_UP + runs {
         for turn in 0..samples.len() {
             let index = (round + turn) % samples.len();
@@ -133,7 +142,7 @@ fn measure(
                 continue;
             }
             let sample = match contestants.get_mut(index) {
-                None => floor.measure(),
+                None => inside[index - count].measure(),
                 Some(contestant) => match work {
                     "run" => contestant.run(),
                     "create" => contestant.create(),
@@ -154,31 +163,41 @@ fn measure(
     samples
 }
 
-/// The program that makes only the kernel calls: a process of its own, which times five in itself.
-struct Floor(Vec<String>);
+/// A program that does the work five times in itself, and times that.
+struct Inside {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<String>,
+}
 
-impl Floor {
-    fn new(work: &str, contestants: &[Contestant]) -> Floor {
+impl Inside {
+    /// The program that makes only the kernel calls.
+    fn floor(work: &str, contestants: &[Contestant]) -> Self {
         let rootfs = contestants.first().map(|contestant| contestant.rootfs().to_string_lossy().into_owned());
         let pid = contestants.iter().find_map(Contestant::pid).unwrap_or_default().to_string();
         let arguments = match work {
             "exec" => ["floor".to_owned(), "exec".to_owned(), pid],
             _ => ["floor".to_owned(), "run".to_owned(), rootfs.unwrap_or_default()],
         };
-        Floor(arguments.to_vec())
+        Self { name: "floor", program: "/proc/self/exe".into(), arguments: arguments.to_vec() }
+    }
+
+    /// The program that uses Corten as a library.
+    fn library(program: &Path, work: &str, corten: &Contestant) -> Self {
+        Self { name: "library", program: program.to_owned(), arguments: corten.by_library(work).to_vec() }
     }
 
     fn measure(&self) -> Result<Sample, String> {
-        let mut command = Command::new("/proc/self/exe");
-        let output = command.args(&self.0).arg("5").output().map_err(|error| format!("floor: {error}"))?;
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.name);
+        let mut command = Command::new(&self.program);
+        let output = command.args(&self.arguments).arg("5").output().map_err(|error| failed(&error))?;
         if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+            return Err(failed(&String::from_utf8_lossy(&output.stderr)));
         }
-        let seconds: Vec<f64> =
-            serde_json::from_slice(&output.stdout).map_err(|error| format!("floor: {error}"))?;
+        let seconds: Vec<f64> = serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))?;
         let samples: Vec<Sample> =
             seconds.into_iter().map(|seconds| Sample { seconds, peak: None }).collect();
-        let seconds = table::median(&samples).ok_or("floor: no samples")?;
+        let seconds = table::median(&samples).ok_or_else(|| failed(&"no samples"))?;
         Ok(Sample { seconds, peak: None })
     }
 }

@@ -77,7 +77,7 @@ impl Container {
 
     /// Its configuration.
     pub fn config(&self) -> Config {
-        self.0.saved().config.clone()
+        Config::clone(&self.0.saved().config)
     }
 
     /// What it is doing.
@@ -89,16 +89,16 @@ impl Container {
     pub fn state(&self) -> Result<State> {
         let saved = self.0.refresh()?;
         let status = self.0.status_of(&saved)?;
-        let paths = saved.cgroup.iter().flat_map(|paths| paths.iter());
+        let paths = saved.facts.cgroup.iter().flat_map(|paths| paths.iter());
         Ok(State {
             id: self.0.id.to_string(),
             status,
-            pid: saved.init.filter(|_| status != Status::Stopped).map(|init| init.pid),
+            pid: saved.facts.init.filter(|_| status != Status::Stopped).map(|init| init.pid),
             bundle: bundle_of(&saved.config).to_owned(),
             rootfs: saved.config.rootfs().to_owned(),
-            created: saved.created,
+            created: saved.facts.created,
             annotations: saved.config.annotations().clone(),
-            owner: saved.owner,
+            owner: saved.facts.owner,
             cgroup_paths: paths.map(|(controller, path)| (controller.to_owned(), path.to_owned())).collect(),
         })
     }
@@ -107,7 +107,7 @@ impl Container {
     pub fn oci_state(&self) -> Result<oci::State> {
         let saved = self.0.refresh()?;
         let status = self.0.status_of(&saved)?;
-        let pid = saved.init.filter(|_| status != Status::Stopped).map(|init| init.pid);
+        let pid = saved.facts.init.filter(|_| status != Status::Stopped).map(|init| init.pid);
         Ok(self.0.oci_state_of(&saved.config, &status.to_string(), pid))
     }
 
@@ -117,7 +117,7 @@ impl Container {
         let saved = self.0.refresh()?;
         match Handle::group(&saved) {
             Some(group) if group.exists() => Ok(group.processes()?),
-            _ => match saved.init {
+            _ => match saved.facts.init {
                 Some(init) if init.is_alive()? => Ok(vec![init.pid]),
                 _ => Ok(Vec::new()),
             },
@@ -139,8 +139,8 @@ impl Container {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        saved.config = resources::merge(saved.config, resources)?;
-        self.0.store.save(&saved, &lock)?;
+        let config = resources::merge(Config::clone(&saved.config), resources)?;
+        self.0.store.change(&mut saved, config, &lock)?;
         *self.0.saved() = saved;
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Container {
     /// and frozen ones as well.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let saved = self.0.refresh()?;
-        let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten();
+        let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten();
         if signal == Signal::KILL
             && !saved.config.namespaces().is_new(Namespace::Pid)
             && let Some(group) = Handle::group(&saved)
@@ -277,7 +277,7 @@ impl Container {
         /// A killed process that has not ended by then is stuck in the kernel.
         const DEADLINE: Duration = Duration::from_secs(10);
         let group = Handle::group(saved);
-        let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten();
+        let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten();
         if let Some(pidfd) = &pidfd {
             drop(child::send(pidfd, Signal::KILL));
         }

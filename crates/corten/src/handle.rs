@@ -47,19 +47,20 @@ impl Handle {
 
     /// Reads the state again: another program may have started the container.
     pub(crate) fn refresh(&self) -> Result<Saved> {
-        let fresh = self.store.load()?;
-        *self.saved() = fresh.clone();
+        let mut saved = self.saved();
+        let fresh = self.store.load(Some(&saved))?;
+        *saved = fresh.clone();
         Ok(fresh)
     }
 
     /// Its control group, where it has one.
     pub(crate) fn group(saved: &Saved) -> Option<Group> {
-        saved.cgroup.clone().map(Group::open)
+        saved.facts.cgroup.clone().map(Group::open)
     }
 
     /// What it is doing.
     pub(crate) fn status_of(&self, saved: &Saved) -> Result<Status> {
-        let Some(init) = saved.init.as_ref() else { return Ok(Status::Stopped) };
+        let Some(init) = saved.facts.init.as_ref() else { return Ok(Status::Stopped) };
         if !init.is_alive()? {
             return Ok(Status::Stopped);
         }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::container::Container;
 use crate::handle::{Handle, Home};
-use crate::store::{self, Saved, Store};
+use crate::store::{self, Store};
 use crate::{Config, Error, ErrorKind, Id, Launcher, Result};
 
 /// The containers under one state directory, and the way to start them.
@@ -47,26 +47,15 @@ impl Runtime {
     pub fn create(&self, id: &Id, config: Config) -> Result<Container> {
         config.check_host()?;
         let store = Store::create(&self.home.root, id)?;
-        let saved = Saved {
-            version: store::VERSION,
-            created: rfc3339(SystemTime::now()),
-            owner: rustix::process::geteuid().as_raw(),
-            init: None,
-            cgroup: None,
-            config,
-        };
-        let written = store.lock().and_then(|lock| store.save(&saved, &lock));
-        if let Err(error) = written {
-            let _ = store.remove();
-            return Err(error);
-        }
+        let save = |lock| store.save_new(rfc3339(SystemTime::now()), config, &lock);
+        let saved = store.lock().and_then(save).inspect_err(|_| drop(store.remove()))?;
         Ok(Container(Handle::new(Arc::clone(&self.home), id.clone(), store, saved)))
     }
 
     /// Finds a container that was created before, perhaps by another program; [`ErrorKind::NotFound`] where there is none.
     pub fn load(&self, id: &Id) -> Result<Container> {
         let store = Store::of(&self.home.root, id);
-        let saved = store.load()?;
+        let saved = store.load(None)?;
         Ok(Container(Handle::new(Arc::clone(&self.home), id.clone(), store, saved)))
     }
 

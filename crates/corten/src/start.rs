@@ -56,8 +56,8 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
     let layout = Layout::detect()?;
     let paths =
         Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id.as_str())?;
-    saved.cgroup = Some(paths.clone());
-    container.store.save(saved, lock)?;
+    saved.facts.cgroup = Some(paths.clone());
+    container.store.save(&saved.facts, lock)?;
     let error = match Group::create(paths) {
         Ok(group) => match group
             .apply(&crate::oci::Resources { devices: Vec::new(), ..saved.config.cgroup().resources.clone() })
@@ -73,8 +73,8 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
         },
         Err(error) => Error::from(error),
     };
-    saved.cgroup = None;
-    container.store.save(saved, lock)?;
+    saved.facts.cgroup = None;
+    container.store.save(&saved.facts, lock)?;
     // An ordinary user without a group of their own to make others in: no limit was asked for, so none is missed.
     if saved.config.rootless_cgroups() && !resources::limits_anything(saved.config.cgroup()) {
         tracing::debug!("no control group: {error}");
@@ -106,8 +106,8 @@ fn begin(
         group.attach_v1(pid)?;
     }
     conversation.proceed()?;
-    saved.init = Some(SavedInit::of(pid)?);
-    container.store.save(saved, &lock)?;
+    saved.facts.init = Some(SavedInit::of(pid)?);
+    container.store.save(&saved.facts, &lock)?;
     drop(lock);
     if hooks::any_before_pivot(&saved.config) {
         expect(conversation.next(ErrorStage::Init)?, Event::Prepared)?;
@@ -150,9 +150,9 @@ fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
             group.remove()?;
         }
         container.store.remove_gate()?;
-        saved.init = None;
-        saved.cgroup = None;
-        container.store.save(saved, &lock)
+        saved.facts.init = None;
+        saved.facts.cgroup = None;
+        container.store.save(&saved.facts, &lock)
     };
     let mut undone = undone;
     if let Err(error) = undone() {
@@ -175,7 +175,7 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
             return Err(Error::new(ErrorKind::Paused, "cannot start a container in the paused state"));
         }
     }
-    let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
     let Some(gate) = container.store.open_gate()? else {
         return refuse("cannot start a container that has stopped");
     };
@@ -194,7 +194,7 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
 
 /// Runs the poststart hooks; where one fails, the container is killed (specification: `runtime.md#lifecycle`, step 9).
 fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
-    let state = container.oci_state_of(&saved.config, "running", saved.init.map(|init| init.pid));
+    let state = container.oci_state_of(&saved.config, "running", saved.facts.init.map(|init| init.pid));
     hooks::run("poststart", &saved.config.hooks().poststart, &state).inspect_err(|_| {
         drop(child::send(pidfd, Signal::KILL));
         drop(child::ended(pidfd, None));
@@ -207,7 +207,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     if container.status_of(&saved)? == Status::Stopped {
         return Err(not_running());
     }
-    let pidfd = saved.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
     let group = match (Handle::group(&saved), &process.sub_cgroup) {
         (Some(group), Some(path)) => Some(group.sub(None, path)?),
         (None, Some(_)) => {

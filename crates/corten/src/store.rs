@@ -1,6 +1,8 @@
-//! The state directory: `<root>/<id>/` with `state.json`, the start gate, and the record of a failure after it.
+//! The state directory: `<root>/<id>/` with `state.json`, the configuration, the start gate, and the record of a failure
+//! after it.
 //!
-//! A state file is written under a temporary name and renamed, so that a crash leaves the old one or the new one.
+//! A state file is written under a temporary name and renamed, so that a crash leaves the old one or the new one. The
+//! configuration, which is long and hardly ever changes, is a file of its own for each change, and the state names it.
 //! Changes hold a lock on the directory, never across a hook or the gate; readers take none.
 
 use std::fs::File;
@@ -8,9 +10,11 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use corten_cgroups::Paths;
@@ -18,10 +22,18 @@ use corten_cgroups::Paths;
 use crate::{Config, Error, ErrorKind, Id, Result};
 
 /// What is remembered of a container. Everything that can change by itself is asked of the kernel instead.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Saved {
+    pub(crate) facts: Facts,
+    /// Its configuration.
+    pub(crate) config: Arc<Config>,
+}
+
+/// What `state.json` holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Facts {
     /// Version of this format.
-    pub(crate) version: u32,
+    version: u32,
     /// When the container was created, RFC 3339 with nanoseconds, UTC.
     pub(crate) created: String,
     /// User id of who created it.
@@ -30,8 +42,8 @@ pub(crate) struct Saved {
     pub(crate) init: Option<SavedInit>,
     /// Its control group, once that is decided; `None` without one.
     pub(crate) cgroup: Option<Paths>,
-    /// Its configuration.
-    pub(crate) config: Config,
+    /// How often the configuration was changed.
+    changes: u32,
 }
 
 /// An init, such that another process with its number is not taken for it.
@@ -43,8 +55,8 @@ pub(crate) struct SavedInit {
     pub(crate) start_time: u64,
 }
 
-/// The present version of [`Saved`].
-pub(crate) const VERSION: u32 = 1;
+/// The present version of [`Facts`] and of the configuration's file.
+const VERSION: u32 = 1;
 
 const STATE: &str = "state.json";
 const GATE: &str = "exec.fifo";
@@ -99,41 +111,82 @@ impl Store {
         Ok(Lock(directory))
     }
 
-    /// Reads the state; [`ErrorKind::NotFound`] where there is no container.
-    pub(crate) fn load(&self) -> Result<Saved> {
-        let path = self.path.join(STATE);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.exists() => {
-                return Err(Error::new(ErrorKind::NotFound, "container does not exist"));
+    /// Reads the state; [`ErrorKind::NotFound`] where there is no container. The configuration of `known` is taken where
+    /// it has not changed since.
+    pub(crate) fn load(&self, known: Option<&Saved>) -> Result<Saved> {
+        let mut facts = self.facts()?;
+        loop {
+            if let Some(known) = known.filter(|known| known.facts.changes == facts.changes) {
+                return Ok(Saved { facts, config: Arc::clone(&known.config) });
             }
-            Err(error) => {
-                let why = Error::io(format!("read {}", path.display()), error);
-                return Err(corrupt(&why.to_string()));
+            match self.read(&config_name(facts.changes)) {
+                Ok(config) => return Ok(Saved { facts, config: Arc::new(config) }),
+                Err(error) => {
+                    // The configuration may have been changed, or the container deleted, since the state was read.
+                    let now = self.facts()?;
+                    if now.changes == facts.changes {
+                        return Err(error);
+                    }
+                    facts = now;
+                }
             }
-        };
-        let saved: Saved = serde_json::from_slice(&text)
-            .map_err(|error| corrupt(&format!("{}: {error}", path.display())))?;
-        match saved.version {
-            VERSION => Ok(saved),
-            other => Err(corrupt(&format!("{} has version {other}, this is {VERSION}", path.display()))),
         }
     }
 
+    fn facts(&self) -> Result<Facts> {
+        let facts: Facts = match self.read(STATE) {
+            Err(_) if !self.exists() => {
+                return Err(Error::new(ErrorKind::NotFound, "container does not exist"));
+            }
+            facts => facts?,
+        };
+        match facts.version {
+            VERSION => Ok(facts),
+            other => Err(corrupt(&format!("{} has version {other}, this is {VERSION}", self.path.display()))),
+        }
+    }
+
+    /// Writes the first state, of a container that has never been started.
+    pub(crate) fn save_new(&self, created: String, config: Config, lock: &Lock) -> Result<Saved> {
+        let owner = rustix::process::geteuid().as_raw();
+        let facts = Facts { version: VERSION, created, owner, init: None, cgroup: None, changes: 0 };
+        self.write(&config_name(0), &config)?;
+        self.save(&facts, lock)?;
+        Ok(Saved { facts, config: Arc::new(config) })
+    }
+
     /// Writes the state. Only with the lock held.
-    pub(crate) fn save(&self, saved: &Saved, _: &Lock) -> Result<()> {
-        let temporary = self.path.join(".state.json");
-        let doing = |error: std::io::Error| Error::io(format!("write {}", temporary.display()), error);
-        let text = serde_json::to_vec(saved).map_err(|error| doing(error.into()))?;
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(doing)?;
-        file.write_all(&text).map_err(doing)?;
-        std::fs::rename(&temporary, self.path.join(STATE)).map_err(doing)
+    pub(crate) fn save(&self, facts: &Facts, _: &Lock) -> Result<()> {
+        let temporary = ".state.json";
+        self.write(temporary, facts)?;
+        std::fs::rename(self.path.join(temporary), self.path.join(STATE))
+            .map_err(|error| Error::io(format!("write {}", self.path.join(STATE).display()), error))
+    }
+
+    /// Changes the configuration. Only with the lock held.
+    pub(crate) fn change(&self, saved: &mut Saved, config: Config, lock: &Lock) -> Result<()> {
+        let facts = Facts { changes: saved.facts.changes.wrapping_add(1), ..saved.facts.clone() };
+        self.write(&config_name(facts.changes), &config)?;
+        self.save(&facts, lock)?;
+        let old = self.path.join(config_name(saved.facts.changes));
+        *saved = Saved { facts, config: Arc::new(config) };
+        std::fs::remove_file(&old).map_err(|error| Error::io(format!("remove {}", old.display()), error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.path.join(name);
+        let text = std::fs::read(&path)
+            .map_err(|error| corrupt(&Error::io(format!("read {}", path.display()), error).to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| corrupt(&format!("{}: {error}", path.display())))
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let path = self.path.join(name);
+        let doing = |error: std::io::Error| Error::io(format!("write {}", path.display()), error);
+        let text = serde_json::to_vec(value).map_err(|error| doing(error.into()))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&path).and_then(|mut file| file.write_all(&text)).map_err(doing)
     }
 
     /// Makes the start gate and the file for a failure after it; both are opened for init.
@@ -188,6 +241,10 @@ impl Store {
             Err(error) => Err(Error::io(format!("remove {}", self.path.display()), error)),
         }
     }
+}
+
+fn config_name(changes: u32) -> String {
+    format!("config-{changes}.json")
 }
 
 fn corrupt(why: &str) -> Error {

@@ -187,6 +187,8 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
     rustix::io::retry_on_intr(|| poll(&mut closed, None))
         .map_err(|errno| Error::io("wait for init", errno))?;
     if let Some(error) = container.store.failure() {
+        // Its descriptors are closed; the rest of it is gone in a moment, and then the container has stopped.
+        child::ended(&pidfd, None)?;
         return Err(error);
     }
     poststart(container, &saved, &pidfd)

@@ -15,6 +15,9 @@ pub(crate) use conversation::{Conversation, Event};
 
 use crate::{Error, Result};
 
+/// This very program, whatever its path names by now.
+const SELF: &str = "/proc/self/exe";
+
 /// Proof that [`init`](crate::init) was called, and that this is not the re-executed copy.
 #[derive(Debug)]
 #[must_use = "Launcher::self_exe takes it"]
@@ -31,7 +34,7 @@ pub fn init() -> InitHook {
 
 /// Starts the new process of a container: this program again, or an installed helper.
 ///
-/// Clones share one sealed copy of the program.
+/// Clones share one sealed program.
 #[derive(Clone, Debug)]
 pub struct Launcher {
     program: PathBuf,
@@ -39,11 +42,11 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Starts containers by executing this program again, from a sealed copy in memory that a container cannot
-    /// write to (CVE-2019-5736). The copy is made at the first start and kept.
+    /// Starts containers by executing this program again, through a read-only overlay or from a sealed copy in memory, so that
+    /// no container can write to it (CVE-2019-5736). It is made at the first start and kept.
     pub fn self_exe(hook: InitHook) -> Self {
         let InitHook(()) = hook;
-        Self::of("/proc/self/exe")
+        Self::of(SELF)
     }
 
     /// Starts containers through another program that calls [`init`](crate::init), such as an installed `corten` of the same version: for plugins
@@ -56,7 +59,7 @@ impl Launcher {
         Self { program: path.as_ref().to_owned(), sealed: Arc::default() }
     }
 
-    /// The sealed copy, made on first use.
+    /// The sealed program, made on first use.
     fn sealed(&self) -> Result<Arc<OwnedFd>> {
         let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(copy) = &*sealed {

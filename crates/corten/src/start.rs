@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use crate::child::Started;
 use crate::error::ErrorStage;
 use crate::handle::Handle;
-use crate::launch::{Conversation, Event};
+use crate::launch::{Event, Ready};
 use crate::store::{Lock, Saved, SavedInit};
 use crate::{Error, ErrorKind, Process, Result, Signal, Status, child, hooks, idmap, plan, resources};
 
@@ -29,8 +29,10 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     for warning in saved.config.warnings() {
         tracing::warn!("{warning}");
     }
+    // It takes a while to get ready, and this side has enough to do meanwhile.
+    let ready = Ready::start(&container.home.launcher)?;
     let group = make_group(container, &mut saved, &lock)?;
-    let begun = begin(container, process, gate, &mut saved, group.as_ref(), lock);
+    let begun = begin(container, ready, process, gate, &mut saved, group.as_ref(), lock);
     let (started, terminal) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -86,6 +88,7 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
 /// The conversation, from the clone to the gate or the user's program.
 fn begin(
     container: &Handle,
+    ready: Ready,
     mut process: Process,
     gate: bool,
     saved: &mut Saved,
@@ -97,7 +100,7 @@ fn begin(
     let state = container.oci_state_of(&saved.config, "creating", None);
     let console = process.console_socket.take();
     let plan = plan::create(&saved.config, &container.id, process, group, gate, state)?;
-    let mut conversation = Conversation::start(&container.home.launcher, plan.fds, &plan.payload)?;
+    let mut conversation = ready.order(plan.fds, &plan.payload)?;
     let pid = conversation.pid();
     idmap::write(pid, &saved.config)?;
     if plan.attach
@@ -210,6 +213,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
         return Err(not_running());
     }
     let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let ready = Ready::start(&container.home.launcher)?;
     let group = match (Handle::group(&saved), &process.sub_cgroup) {
         (Some(group), Some(path)) => Some(group.sub(None, path)?),
         (None, Some(_)) => {
@@ -219,7 +223,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     };
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
-    let mut conversation = Conversation::start(&container.home.launcher, plan.fds, &plan.payload)?;
+    let mut conversation = ready.order(plan.fds, &plan.payload)?;
     if plan.attach
         && let Some(group) = &group
     {

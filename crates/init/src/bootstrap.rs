@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::namespaces::{self, LateUser};
 use crate::payload::{Bootstrap, Job, Payload, Rlimit};
-use crate::protocol::{ARGV0, Channel, Hello, Report};
+use crate::protocol::{ARGV0, Channel, Report};
 use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join};
 
 /// Runs the new process where this is the re-executed copy, and returns at once in any other program.
@@ -28,14 +28,18 @@ pub fn enter_if_copy() {
 const UNHEARD: i32 = 255;
 
 fn run(fd: Option<RawFd>) -> i32 {
-    let Some(mut channel) = fd.and_then(greet) else {
-        let _ = rustix::io::write(
-            rustix::stdio::stderr(),
-            b"corten-init: this is not for the command line: a runtime starts it, of the same build\n",
-        );
-        return UNHEARD;
+    let (mut channel, payload) = match fd.map(greet) {
+        Some(Ok(Some(order))) => order,
+        Some(Err(_)) => return UNHEARD,
+        None | Some(Ok(None)) => {
+            let _ = rustix::io::write(
+                rustix::stdio::stderr(),
+                b"corten-init: this is not for the command line: a runtime starts it, of the same build\n",
+            );
+            return UNHEARD;
+        }
     };
-    match bootstrap(&mut channel) {
+    match bootstrap(&mut channel, payload) {
         Ok(()) => 0,
         Err(failure) => {
             let failed = Report::Failed(Stage::Bootstrap, failure);
@@ -44,21 +48,21 @@ fn run(fd: Option<RawFd>) -> i32 {
     }
 }
 
-/// Takes the sync socket and checks that the runtime behind it is of this build.
-fn greet(fd: RawFd) -> Option<Channel> {
-    if fd < 3 || corten_sys::fd::close_on_exec_from(3).is_err() || corten_sys::signal::reset().is_err() {
-        return None;
+/// Takes the sync socket and what comes over it; `None` where there is no runtime of this build behind it.
+fn greet(fd: RawFd) -> Result<Option<(Channel, Payload)>> {
+    if fd < 3 {
+        return Ok(None);
     }
-    let mut channel = Channel::new(corten_sys::fd::inherited(fd).ok()?);
-    match channel.receive::<Hello>() {
-        Ok(Some((hello, _))) if hello == Hello::ours() => Some(channel),
-        _ => None,
+    corten_sys::fd::close_on_exec_from(3).doing(|| "close file descriptors on exec")?;
+    corten_sys::signal::reset().doing(|| "reset signals")?;
+    match corten_sys::fd::inherited(fd) {
+        Ok(socket) => Channel::new(socket).receive_payload(),
+        Err(_) => Ok(None),
     }
 }
 
-fn bootstrap(channel: &mut Channel) -> Result<()> {
-    let unexpected = || Failure::new(Kind::Protocol, "the runtime ended before it said what to do");
-    let (Payload { bootstrap, job, process }, _) = channel.receive::<Payload>()?.ok_or_else(unexpected)?;
+fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
+    let Payload { bootstrap, job, process } = payload;
     let Some(proof) = SingleThreaded::verify().doing(|| "count the threads of the re-executed program")?
     else {
         let failure =

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Doing, Result};
 
-/// Where the new process finds one of the descriptors that it was started with.
+/// Where the new process finds one of the descriptors that come with the payload.
 ///
 /// Taking it moves the descriptor out of the slot; the number is closed on execve(2) from then on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! runtime                         stage 1            stage 2 (init)
-//!   Hello, Payload  ------------->
+//!   Hello, descriptors, Payload -->
 //!   <------ Cloned{pid} + pidfd --  (ends)
 //!   id maps, v1 cgroups
 //!   Continue  ------------------------------------->  mounts
@@ -32,6 +32,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::payload::Payload;
 use crate::{Doing, Failure, Kind, Result, Stage};
 
 /// The name that marks the re-executed copy, as its `argv[0]`.
@@ -45,11 +46,17 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// This build's greeting.
-    pub fn ours() -> Self {
+    fn ours() -> Self {
         let build = concat!("corten-", env!("CARGO_PKG_VERSION"));
         Self { magic: *b"corten\0\x01", build: build.to_owned() }
     }
+}
+
+/// Descriptors that come along, the next in the order of their slots.
+#[derive(Debug, Serialize, Deserialize)]
+struct Handed {
+    /// How many are still to come.
+    left: usize,
 }
 
 /// What the runtime says.
@@ -85,6 +92,9 @@ pub enum Report {
 #[derive(Debug)]
 pub struct Channel(UnixStream);
 
+/// As many descriptors as come with one message; the kernel allows 253 (unix(7)).
+const MOST: usize = 64;
+
 /// More than any message needs, and little enough to allocate.
 const LARGEST: usize = 64 << 20;
 
@@ -100,13 +110,53 @@ impl Channel {
         Self(fd.into())
     }
 
+    /// Says who we are, hands over the descriptors, and gives the order.
+    pub fn send_payload(&mut self, payload: &Payload, fds: &[OwnedFd]) -> Result<()> {
+        self.send(&Hello::ours(), None)?;
+        let mut left = fds.len();
+        for fds in fds.chunks(MOST) {
+            left -= fds.len();
+            let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            self.send_with(&Handed { left }, &fds)?;
+        }
+        self.send(payload, None)
+    }
+
+    /// Takes the descriptors to their slots, and gives the order; `None` where the other side is no runtime of this build.
+    pub fn receive_payload(mut self) -> Result<Option<(Self, Payload)>> {
+        match self.receive::<Hello>() {
+            Ok(Some((hello, _))) if hello == Hello::ours() => {}
+            _ => return Ok(None),
+        }
+        let unexpected = || Failure::new(Kind::Protocol, "the runtime ended before it said what to do");
+        let mut handed = Vec::new();
+        loop {
+            let (Handed { left }, fds) = self.receive_with()?.ok_or_else(unexpected)?;
+            handed.extend(fds);
+            if left == 0 {
+                break;
+            }
+        }
+        let count = i32::try_from(handed.len()).unwrap_or(i32::MAX);
+        let doing = || "take the runtime's file descriptors";
+        let moved = Self(rustix::io::fcntl_dupfd_cloexec(&self, count).doing(doing)?.into());
+        drop(self);
+        corten_sys::fd::place(handed).doing(doing)?;
+        let mut channel = moved;
+        let (payload, _) = channel.receive()?.ok_or_else(unexpected)?;
+        Ok(Some((channel, payload)))
+    }
+
     /// Sends a message, and with it a descriptor.
     pub fn send<T: Serialize>(&mut self, message: &T, fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        self.send_with(message, fd.as_slice())
+    }
+
+    fn send_with<T: Serialize>(&mut self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<()> {
         let frame = frame(message)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds = fd.map(|fd| [fd]);
-        if let Some(fds) = &fds {
+        if !fds.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(fds));
         }
         let sent = rustix::io::retry_on_intr(|| {
@@ -128,8 +178,13 @@ impl Channel {
 
     /// The next message and the descriptor that came with it; `None` at the end of the stream.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Option<OwnedFd>)>> {
+        let received = self.receive_with()?;
+        Ok(received.map(|(message, mut fds)| (message, fds.pop())))
+    }
+
+    fn receive_with<T: DeserializeOwned>(&mut self) -> Result<Option<(T, Vec<OwnedFd>)>> {
         let mut length = [0; 4];
-        let (count, fd) = self.receive_some(&mut length)?;
+        let (count, fds) = self.receive_some(&mut length)?;
         if count == 0 {
             return Ok(None);
         }
@@ -146,11 +201,11 @@ impl Channel {
         let message = serde_json::from_slice(&body).map_err(|error| {
             Failure::new(Kind::Protocol, format!("read a message of the sync socket: {error}"))
         })?;
-        Ok(Some((message, fd)))
+        Ok(Some((message, fds)))
     }
 
-    fn receive_some(&mut self, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    fn receive_some(&mut self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
             let mut buffers = [IoSliceMut::new(buffer)];
@@ -162,11 +217,13 @@ impl Channel {
             Err(rustix::io::Errno::CONNRESET) => 0,
             Err(errno) => return Err(Failure::system("receive on the sync socket", errno)),
         };
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok((bytes, fd))
+        let mut fds = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received);
+            }
+        }
+        Ok((bytes, fds))
     }
 
     fn receive_rest(&mut self, buffer: &mut [u8]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! File descriptors as numbers: those a process inherits, and closing all others.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, Result};
 
@@ -17,6 +17,24 @@ pub fn inherited(number: RawFd) -> Result<OwnedFd> {
     rustix::io::fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
     // SAFETY: it is open, and by this function's contract nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Moves descriptors to the numbers 0, 1, 2, … in their order, whatever is open there; all but the standard files are
+/// close-on-exec.
+///
+/// Only for the start of a process whose descriptors the caller knows: what owns one of these numbers is replaced.
+pub fn place(fds: Vec<OwnedFd>) -> Result<()> {
+    let count = RawFd::try_from(fds.len()).map_err(|_| Errno::MFILE)?;
+    // First out of the way of the numbers that they will get, each closed where it was.
+    let away = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, count);
+    let fds: Vec<OwnedFd> = fds.into_iter().map(away).collect::<Result<_>>()?;
+    for (number, fd) in (0..count).zip(fds) {
+        let flag = if number < 3 { 0 } else { libc::O_CLOEXEC };
+        // SAFETY: takes numbers only; by this function's contract nobody else owns the replaced one. The new owner is who
+        // takes it with `inherited`.
+        result(unsafe { libc::dup3(fd.as_raw_fd(), number, flag) }.into())?;
+    }
+    Ok(())
 }
 
 /// Lets the program that this process executes inherit a descriptor. Fails with `EBADF` where it is not open.

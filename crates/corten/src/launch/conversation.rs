@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use corten_init::Failure;
 use corten_init::payload::Payload;
-use corten_init::protocol::{Channel, Hello, Order, Report};
+use corten_init::protocol::{Channel, Order, Report};
+use corten_sys::spawn::Spawned;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -34,31 +35,58 @@ pub(crate) enum Event {
     Executed,
 }
 
-impl Conversation {
-    /// Starts stage 1, hands over the payload, and returns when stage 2 exists.
-    pub(crate) fn start(launcher: &Launcher, mut fds: Descriptors, payload: &Payload) -> Result<Self> {
-        let (mut channel, theirs) = Channel::pair()?;
-        fds.push(theirs);
-        let borrowed: Vec<_> = fds.0.iter().map(AsFd::as_fd).collect();
-        let stage1 = launcher.start(&borrowed)?;
-        // The new process alone must hold its end, so that its end is the end of the stream.
-        drop(fds);
-        let said = channel.send(&Hello::ours(), None).and_then(|()| channel.send(payload, None));
-        // A refusal of the copy explains a broken socket, so it is listened to first.
-        let cloned = listen(&mut channel, ErrorStage::Bootstrap);
-        wait(&stage1.pidfd);
-        match (cloned?, said) {
-            (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
-                Ok(Self { channel, pid, pidfd: Some(pidfd), terminal: None })
-            }
-            (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
-            _ => Err(Error::new(
-                ErrorKind::Protocol,
-                "the re-executed copy of the program ended without a word (does it call corten::init() first, and is it of the same version?)",
-            )),
-        }
+/// Stage 1, which gets ready while the runtime decides what to ask of it.
+///
+/// Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    channel: Option<Channel>,
+    stage1: Spawned,
+}
+
+impl Ready {
+    /// Starts stage 1.
+    pub(crate) fn start(launcher: &Launcher) -> Result<Self> {
+        let (channel, theirs) = Channel::pair()?;
+        let stage1 = launcher.start(theirs.as_fd())?;
+        Ok(Self { channel: Some(channel), stage1 })
     }
 
+    /// Hands over the payload, and returns when stage 2 exists.
+    pub(crate) fn order(mut self, fds: Descriptors, payload: &Payload) -> Result<Conversation> {
+        let Some(mut channel) = self.channel.take() else { return Err(silence()) };
+        let said = channel.send_payload(payload, &fds.0);
+        drop(fds);
+        // A refusal of the copy explains a broken socket, so it is listened to first.
+        let cloned = listen(&mut channel, ErrorStage::Bootstrap);
+        wait(&self.stage1.pidfd);
+        match (cloned?, said) {
+            (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
+                Ok(Conversation { channel, pid, pidfd: Some(pidfd), terminal: None })
+            }
+            (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
+            _ => Err(silence()),
+        }
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        // It ends where the stream ends before the order.
+        if self.channel.take().is_some() {
+            wait(&self.stage1.pidfd);
+        }
+    }
+}
+
+fn silence() -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the re-executed copy of the program ended without a word (does it call corten::init() first, and is it of the same version?)",
+    )
+}
+
+impl Conversation {
     /// The process id of stage 2.
     pub(crate) fn pid(&self) -> i32 {
         self.pid

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corten_init::inherited::Slot;
 use corten_sys::spawn::{Spawn, Spawned};
 
-pub(crate) use conversation::{Conversation, Event};
+pub(crate) use conversation::{Event, Ready};
 
 use crate::{Error, Result};
 
@@ -70,11 +70,12 @@ impl Launcher {
         Ok(copy)
     }
 
-    /// Starts stage 1 with these descriptors, the last of which is its sync socket.
-    fn start(&self, fds: &[BorrowedFd<'_>]) -> Result<Spawned> {
+    /// Starts stage 1 with its end of the sync socket, and nothing else.
+    fn start(&self, socket: BorrowedFd<'_>) -> Result<Spawned> {
+        const STANDARD: usize = 3;
         let program = self.sealed()?;
-        let socket = (fds.len() - 1).to_string();
-        let arguments = [corten_init::protocol::ARGV0, "init", &socket]
+        let fds = [socket; STANDARD + 1];
+        let arguments = [corten_init::protocol::ARGV0, "init", &STANDARD.to_string()]
             .map(|argument| CString::new(argument).unwrap_or_default());
         // A dynamically linked program may need it to start; nothing else of the caller's environment is passed on.
         let environment: Vec<_> = std::env::var("LD_LIBRARY_PATH")
@@ -82,7 +83,7 @@ impl Launcher {
             .and_then(|path| CString::new(format!("LD_LIBRARY_PATH={path}")).ok())
             .into_iter()
             .collect();
-        Spawn { program: program.as_fd(), arguments: &arguments, environment: &environment, fds }
+        Spawn { program: program.as_fd(), arguments: &arguments, environment: &environment, fds: &fds }
             .start()
             .map_err(|errno| Error::io(format!("start the copy of {}", self.program.display()), errno))
     }

@@ -1,3 +1,69 @@
-//! The corten OCI runtime.
+//! `corten`: an OCI runtime that takes the place of runc.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod args;
+mod bundle;
+mod commands;
+mod error;
+mod foreground;
+mod inherited;
+mod log;
+mod owner;
+mod pid_file;
+mod root;
+mod sockets;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use corten::{Launcher, Runtime};
+
+use args::{Arguments, Command, Globals};
+use commands::{create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway};
+use error::Result;
+
+fn main() -> ExitCode {
+    // First: in the re-executed copy, which becomes a container's init, this never returns.
+    let hook = corten::init();
+    let Arguments { globals, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            let _ = answer.print();
+            return ExitCode::from(u8::from(answer.use_stderr()));
+        }
+    };
+    let failure = command.failure();
+    let code = match log::start(&globals).and_then(|()| run(&globals, &command, Launcher::self_exe(hook))) {
+        Ok(code) => code,
+        Err(error) => {
+            log::last_word(&error);
+            failure(&error)
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+fn run(globals: &Globals, command: &Command, launcher: Launcher) -> Result<i32> {
+    match command {
+        Command::Features(arguments) => return features::run(arguments),
+        Command::Spec(arguments) => return spec::run(arguments),
+        Command::Try(arguments) => return throwaway::run(launcher, arguments),
+        _ => {}
+    }
+    let runtime = Runtime::open(root::directory(globals)?, launcher)?;
+    match command {
+        Command::Create(arguments) => create::run(globals, &runtime, arguments),
+        Command::Delete(arguments) => delete::run(&runtime, arguments),
+        Command::Exec(arguments) => exec::run(&runtime, arguments),
+        Command::Kill(arguments) => kill::run(&runtime, arguments),
+        Command::List(arguments) => list::run(&runtime, arguments),
+        Command::Pause(arguments) => pause::pause(&runtime, arguments),
+        Command::Ps(arguments) => ps::run(&runtime, arguments),
+        Command::Resume(arguments) => pause::resume(&runtime, arguments),
+        Command::Run(arguments) => run::run(globals, &runtime, arguments),
+        Command::Start(arguments) => start::run(&runtime, arguments),
+        Command::State(arguments) => state::run(&runtime, arguments),
+        Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),
+    }
+}

@@ -26,6 +26,7 @@ mod child;
 pub mod config;
 mod container;
 mod error;
+mod features;
 mod handle;
 mod hooks;
 mod id;
@@ -39,6 +40,7 @@ mod signal;
 mod start;
 mod status;
 mod store;
+mod time;
 
 pub use child::{Child, ExitStatus};
 pub use config::{
@@ -46,12 +48,14 @@ pub use config::{
 };
 pub use container::{Container, Created, Refused};
 pub use error::{Error, ErrorKind, ErrorStage, Result};
+pub use features::features;
 pub use id::Id;
 pub use launch::{InitHook, Launcher, init};
 pub use process::{Process, ProcessBuilder, Stdio, User};
 pub use runtime::{Entry, Runtime};
 pub use signal::Signal;
 pub use status::{State, Status};
+pub use time::rfc3339;
 
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod default;
 mod features;
 mod linux;
 mod null;
@@ -17,6 +18,7 @@ mod seccomp;
 mod state;
 
 pub use config::*;
+pub use default::default_spec;
 pub use features::*;
 pub use linux::*;
 pub use process::*;

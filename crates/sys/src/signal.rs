@@ -2,6 +2,7 @@
 //! library hides two of its signals from its wrappers, and a container must not inherit those either.
 
 use std::ffi::c_long;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::io::Result;
 
@@ -64,6 +65,31 @@ pub fn wait() -> Result<i32> {
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
+    }
+}
+
+/// A descriptor that is readable when a blocked signal has arrived (signalfd(2)), close-on-exec.
+///
+/// It gets those that the reading thread has blocked, or that are for the whole process.
+pub fn fd() -> Result<OwnedFd> {
+    let any = u64::MAX;
+    // SAFETY: the set is valid for the size given, and read during the call only.
+    let fd = result(unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const any, SET, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    })?;
+    let fd = i32::try_from(fd).map_err(|_| rustix::io::Errno::BADF)?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes a signal from such a descriptor; `None` where none has arrived.
+pub fn take(fd: &OwnedFd) -> Result<Option<i32>> {
+    // `struct signalfd_siginfo`, whose first field is the number.
+    let mut info = [0; 128];
+    match rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut info)) {
+        Ok(_) => Ok(Some(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "corten",
         &["corten-cgroups", "corten-criu", "corten-init", "corten-oci", "corten-seccomp", "corten-sys"],
     ),
-    ("corten-cli", &["corten"]),
+    ("corten-cli", &["corten", "corten-sys"]),
     ("corten-shim", &["corten"]),
     ("containerd-shim-corten-v2", &["corten"]),
     // These two are of tests only: nothing that is delivered may depend on them.

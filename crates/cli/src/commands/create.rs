@@ -1,0 +1,38 @@
+//! `corten create`.
+
+use corten::Runtime;
+
+use crate::args::Globals;
+use crate::bundle::{Made, Options};
+use crate::error::Result;
+use crate::{pid_file, sockets};
+
+/// Make a container whose program waits for `start`
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Runs the command.
+pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Create) -> Result<i32> {
+    let options = &arguments.options;
+    let Made { container, process, pidfd_socket } = options.make(globals, runtime, true)?;
+    let id = container.id().clone();
+    let started = || -> Result<()> {
+        let created = container.start_init(process)?;
+        if let Some(socket) = pidfd_socket {
+            sockets::send(&socket, "standard", created.pidfd())?;
+        }
+        if let Some(path) = &options.pid_file {
+            pid_file::write(path, created.pid())?;
+        }
+        created.detach();
+        Ok(())
+    };
+    if let Err(error) = started() {
+        runtime.purge(&id)?;
+        return Err(error);
+    }
+    Ok(0)
+}

@@ -1,0 +1,62 @@
+//! `corten run`.
+
+use std::os::fd::AsFd;
+
+use corten::{Child, ExitStatus, Runtime};
+
+use crate::args::Globals;
+use crate::bundle::{Made, Options};
+use crate::error::Result;
+use crate::foreground::{self, Signals};
+use crate::{pid_file, sockets};
+
+/// Make a container and run its program
+///
+/// The exit status is the program's, or 128 and the number of the signal that ended it; the container is deleted then.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    #[command(flatten)]
+    options: Options,
+    /// Return when the program runs
+    #[arg(short, long)]
+    detach: bool,
+    /// Leave the container's state when its program has ended
+    #[arg(long)]
+    keep: bool,
+    /// For runc's sake: this command waits for its own child alone, and never adopts other processes
+    #[arg(long)]
+    no_subreaper: bool,
+}
+
+/// Runs the command.
+pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Run) -> Result<i32> {
+    let options = &arguments.options;
+    let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
+    let Made { container, process, pidfd_socket } = options.make(globals, runtime, arguments.detach)?;
+    let id = container.id().clone();
+    let lived = || -> Result<ExitStatus> {
+        let mut child: Child = container.run(process)?;
+        if let Some(socket) = pidfd_socket {
+            sockets::send(&socket, "standard", child.as_fd())?;
+        }
+        if let Some(path) = &options.pid_file {
+            pid_file::write(path, child.pid())?;
+        }
+        match &signals {
+            Some(signals) => foreground::attend(signals, &mut child),
+            None => Ok(ExitStatus::Exited(0)),
+        }
+    };
+    match lived() {
+        Ok(_) if arguments.detach => Ok(0),
+        Ok(status) if arguments.keep => Ok(status.code()),
+        Ok(status) => {
+            runtime.purge(&id)?;
+            Ok(status.code())
+        }
+        Err(error) => {
+            runtime.purge(&id)?;
+            Err(error)
+        }
+    }
+}

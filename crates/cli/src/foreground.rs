@@ -1,0 +1,229 @@
+//! Staying with a container's program until it ends: signals, and a terminal where it has one.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use corten::oci::ConsoleSize;
+use corten::{Child, ExitStatus, Signal};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::error::{Doing, Result};
+
+/// Signals are held back from the moment that this exists, so that none is lost before there is a container to get it.
+#[derive(Debug)]
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Holds back every signal.
+    pub fn hold() -> Result<Self> {
+        corten_sys::signal::block_all().doing(|| "block signals".to_owned())?;
+        Ok(Self(corten_sys::signal::fd().doing(|| "make a signal descriptor".to_owned())?))
+    }
+}
+
+/// The size of the caller's terminal; `None` where standard input is none.
+pub fn terminal_size() -> Option<ConsoleSize> {
+    let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
+}
+
+/// The caller's terminal as it was; it is put back when this is dropped.
+struct Raw(Termios);
+
+impl Raw {
+    /// Passes every key on as it is, where standard input is a terminal.
+    fn enter() -> Result<Option<Self>> {
+        let stdin = rustix::stdio::stdin();
+        if !isatty(stdin) {
+            return Ok(None);
+        }
+        let doing = || "put the terminal into raw mode".to_owned();
+        let before = tcgetattr(stdin).doing(doing)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stdin, OptionalActions::Now, &raw).doing(doing)?;
+        Ok(Some(Self(before)))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.0);
+    }
+}
+
+/// Stays with a program until it ends: forwards signals, and carries what is typed and printed between the caller's
+/// terminal and its own.
+pub fn attend(signals: &Signals, child: &mut Child) -> Result<ExitStatus> {
+    let Some(master) = child.take_terminal() else { return forward(signals, child) };
+    rustix::io::ioctl_fionbio(&master, true).doing(|| "prepare the terminal".to_owned())?;
+    let raw = Raw::enter()?;
+    let mut terminal =
+        Terminal { master, input: Flow::default(), output: Flow::default(), resizes: raw.is_some() };
+    terminal.resize();
+    let status = terminal.attend(signals, child);
+    drop(raw);
+    status
+}
+
+/// Without a terminal, signals are all there is to do.
+fn forward(signals: &Signals, child: &Child) -> Result<ExitStatus> {
+    loop {
+        let mut ready = [PollFd::new(child, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
+        wait(&mut ready)?;
+        let ended = !ready[0].revents().is_empty();
+        pass_signals(signals, child, || {})?;
+        if ended {
+            return Ok(child.wait()?);
+        }
+    }
+}
+
+/// Takes the signals that have arrived: those that are about this process stay here, and the others are the program's.
+fn pass_signals(signals: &Signals, child: &Child, mut resized: impl FnMut()) -> Result<()> {
+    const CHLD: i32 = 17;
+    const URG: i32 = 23;
+    const WINCH: i32 = 28;
+    while let Some(number) =
+        corten_sys::signal::take(&signals.0).doing(|| "read the signal descriptor".to_owned())?
+    {
+        match number {
+            CHLD | URG => {}
+            WINCH => resized(),
+            // It has ended meanwhile: then there is nobody to tell.
+            _ => drop(Signal::from_raw(number).map(|signal| child.signal(signal))),
+        }
+    }
+    Ok(())
+}
+
+fn wait(ready: &mut [PollFd<'_>]) -> Result<()> {
+    rustix::io::retry_on_intr(|| poll(ready, None)).map(drop).doing(|| "wait for events".to_owned())
+}
+
+/// Bytes on their way in one direction.
+#[derive(Debug, Default)]
+struct Flow {
+    pending: Vec<u8>,
+    /// Whether there will be no more.
+    ended: bool,
+}
+
+impl Flow {
+    /// As much as a pipe takes without blocking once it is writable (pipe(7)).
+    const CHUNK: usize = 4096;
+
+    /// Reads once; only while nothing is pending.
+    fn fill(&mut self, from: BorrowedFd<'_>) {
+        let mut buffer = [0; Self::CHUNK];
+        match rustix::io::read(from, &mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.pending.extend(buffer.iter().take(count)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The last program has closed its terminal (EIO), or this one is in the background.
+            Err(_) => self.ended = true,
+        }
+    }
+
+    /// Writes once.
+    fn drain(&mut self, to: BorrowedFd<'_>) {
+        match rustix::io::write(to, &self.pending) {
+            Ok(count) => drop(self.pending.drain(..count)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // Nobody is there to take it.
+            Err(_) => {
+                self.pending.clear();
+                self.ended = true;
+            }
+        }
+    }
+
+    fn wants(&self) -> bool {
+        self.pending.is_empty() && !self.ended
+    }
+}
+
+/// The program's terminal.
+struct Terminal {
+    master: OwnedFd,
+    /// From the caller to the program.
+    input: Flow,
+    /// From the program to the caller.
+    output: Flow,
+    /// Whether its size follows the caller's terminal.
+    resizes: bool,
+}
+
+impl Terminal {
+    fn attend(&mut self, signals: &Signals, child: &Child) -> Result<ExitStatus> {
+        loop {
+            let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
+            let flag = |wanted: bool, flag: PollFlags| if wanted { flag } else { PollFlags::empty() };
+            let master = flag(self.output.wants(), PollFlags::IN)
+                | flag(!self.input.pending.is_empty(), PollFlags::OUT);
+            // What is wanted of nothing is left out: a closed end would be reported for ever.
+            let wanted = [
+                (self.master.as_fd(), master),
+                (stdin, flag(self.input.wants(), PollFlags::IN)),
+                (stdout, flag(!self.output.pending.is_empty(), PollFlags::OUT)),
+            ];
+            let mut ready = vec![PollFd::new(child, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
+            ready.extend(
+                wanted
+                    .iter()
+                    .filter(|(_, flags)| !flags.is_empty())
+                    .map(|(fd, flags)| PollFd::new(fd, *flags)),
+            );
+            wait(&mut ready)?;
+            let mut seen = ready.iter().skip(2).map(PollFd::revents);
+            let [master, stdin_ready, stdout_ready] = wanted.map(|(_, flags)| match flags.is_empty() {
+                true => PollFlags::empty(),
+                false => seen.next().unwrap_or(PollFlags::empty()),
+            });
+            let ended = !ready[0].revents().is_empty();
+            pass_signals(signals, child, || self.resize())?;
+            if master.contains(PollFlags::OUT) {
+                self.input.drain(self.master.as_fd());
+            }
+            if self.output.wants() && !(master - PollFlags::OUT).is_empty() {
+                self.output.fill(self.master.as_fd());
+            }
+            if !stdin_ready.is_empty() {
+                self.input.fill(stdin);
+            }
+            if !stdout_ready.is_empty() {
+                self.output.drain(stdout);
+            }
+            if ended {
+                self.finish(stdout);
+                return Ok(child.wait()?);
+            }
+        }
+    }
+
+    /// Prints what the program has left in its terminal.
+    fn finish(&mut self, stdout: BorrowedFd<'_>) {
+        loop {
+            while !self.output.pending.is_empty() {
+                self.output.drain(stdout);
+            }
+            if self.output.ended {
+                return;
+            }
+            self.output.fill(self.master.as_fd());
+            if self.output.pending.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Gives the program's terminal the size of the caller's.
+    fn resize(&self) {
+        if self.resizes
+            && let Ok(size) = tcgetwinsize(rustix::stdio::stdin())
+        {
+            let _ = rustix::termios::tcsetwinsize(&self.master, size);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Descriptors that the caller hands to the container: `LISTEN_FDS` (sd_listen_fds(3)) and `--preserve-fds`.
+
+use std::os::fd::OwnedFd;
+
+use crate::error::{Doing, Error, Result};
+
+/// Descriptors 3, 4, … for the program in the container, and how many of them are sockets to listen on.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    pub fds: Vec<OwnedFd>,
+    pub listen: u32,
+}
+
+impl Inherited {
+    /// Takes those that the environment tells of, and as many as asked for after them.
+    pub fn take(preserve: u32) -> Result<Self> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let listen = listen_fds(
+            variable("LISTEN_PID").as_deref(),
+            variable("LISTEN_FDS").as_deref(),
+            std::process::id(),
+        );
+        let count = i32::try_from(listen.saturating_add(preserve))
+            .map_err(|_| Error::usage("--preserve-fds: too many descriptors"))?;
+        let take = |number: i32| {
+            corten_sys::fd::inherited(number)
+                .doing(|| format!("preserve-fds: file descriptor {number} is not open"))
+        };
+        Ok(Self { fds: (3..3 + count).map(take).collect::<Result<_>>()?, listen })
+    }
+}
+
+/// They are for this process only where its number is given.
+fn listen_fds(pid: Option<&str>, count: Option<&str>, own: u32) -> u32 {
+    match pid.and_then(|pid| pid.parse::<u32>().ok()) {
+        Some(pid) if pid == own => count.and_then(|count| count.parse().ok()).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_another_process_are_not_taken() {
+        assert_eq!(listen_fds(Some("7"), Some("2"), 7), 2);
+        assert_eq!(listen_fds(Some("8"), Some("2"), 7), 0);
+        assert_eq!(listen_fds(None, Some("2"), 7), 0);
+        assert_eq!(listen_fds(Some("7"), None, 7), 0);
+        assert_eq!(listen_fds(Some("7"), Some("x"), 7), 0);
+    }
+}

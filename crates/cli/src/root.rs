@@ -1,0 +1,41 @@
+//! `--root`: the directory of the containers' state.
+
+use std::fs::{DirBuilder, Permissions, set_permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::args::Globals;
+use crate::error::{Doing, Result};
+
+/// The directory that is asked for, or that of the user.
+pub fn directory(globals: &Globals) -> Result<PathBuf> {
+    if let Some(root) = &globals.root {
+        return std::path::absolute(root).doing(|| format!("find the state directory {}", root.display()));
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|_| of_a_user(globals)) {
+        Some(runtime) => of(&PathBuf::from(runtime)),
+        None => Ok(PathBuf::from("/run/corten")),
+    }
+}
+
+/// Whether it is not the machine's root who calls: root of a user namespace is not either.
+fn of_a_user(globals: &Globals) -> bool {
+    let root_of_namespace = || {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+        !whole && std::env::var_os("USER").is_none_or(|user| user != "root")
+    };
+    globals.ordinary_user() || root_of_namespace()
+}
+
+/// A directory in the user's runtime directory, with the sticky bit: then it is not cleaned up by age
+/// (XDG base directory specification).
+fn of(runtime: &Path) -> Result<PathBuf> {
+    let path = runtime.join("corten");
+    let doing = || format!("make the state directory {}", path.display());
+    if !path.exists() {
+        DirBuilder::new().mode(0o700).recursive(true).create(&path).doing(doing)?;
+        set_permissions(&path, Permissions::from_mode(0o1700)).doing(doing)?;
+    }
+    Ok(path)
+}

@@ -1,0 +1,40 @@
+//! What this version can do, in the form of the OCI specification.
+
+use corten_init::rootfs::known_mount_options;
+
+use crate::config::capability_names;
+use crate::oci::{
+    CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
+    MountExtensions, SeccompFeatures,
+};
+use crate::{Namespace, oci};
+
+/// What this version can do (specification: `features.md`). It is about the program, not about the machine.
+pub fn features() -> Features {
+    let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    let kinds: Vec<_> = Namespace::ALL.iter().map(|kind| kind.as_str()).collect();
+    Features {
+        oci_version_min: "1.0.0".to_owned(),
+        oci_version_max: oci::VERSION.to_owned(),
+        hooks: strings(&hooks),
+        mount_options: strings(&known_mount_options()),
+        linux: Some(LinuxFeatures {
+            namespaces: Some(strings(&kinds)),
+            capabilities: Some(strings(capability_names())),
+            cgroup: Some(CgroupFeatures { v1: true, v2: true, ..CgroupFeatures::default() }),
+            seccomp: Some(SeccompFeatures::default()),
+            apparmor: Some(Enabled { enabled: false }),
+            selinux: Some(Enabled { enabled: false }),
+            intel_rdt: Some(IntelRdtFeatures::default()),
+            memory_policy: Some(MemoryPolicyFeatures::default()),
+            mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: false } }),
+            net_devices: Some(Enabled { enabled: false }),
+        }),
+        annotations: oci::Map::from([(
+            "org.corten.version".to_owned(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )]),
+        potentially_unsafe_config_annotations: Vec::new(),
+    }
+}

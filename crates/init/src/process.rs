@@ -150,7 +150,8 @@ fn find(name: &str, environment: &[String]) -> Result<String> {
         let path = format!("{directory}/{name}");
         match check_executable(&path) {
             Ok(()) => return Ok(path),
-            Err(Errno::ACCESS) => denied = true,
+            // Of a file; a directory that cannot be searched has nothing to offer.
+            Err(Errno::ACCESS) => denied |= rustix::fs::stat(&path).is_ok(),
             Err(_) => {}
         }
     }

@@ -4,6 +4,7 @@
 //! system, [`Prepared::enter`] makes that the root, [`Prepared::seal`] closes what the container may not write or read.
 //! Everything in the root goes by descriptors, see `root`.
 
+mod copy_up;
 mod devices;
 mod mounts;
 mod options;

@@ -11,6 +11,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+use super::copy_up;
 use super::devices;
 use super::pivot;
 use super::plan::{Hierarchy, Rootfs, Spread, Step, What};
@@ -118,7 +119,7 @@ impl Prepared {
         let mount =
             make(kind, source, flags, &data, attributes).map_err(|failure| during(doing(), failure))?;
         if *copy_up {
-            super::seal::copy_up(&place, &mount).map_err(|failure| during(doing(), failure))?;
+            copy_up::copy_up(&place, &mount).map_err(|failure| during(doing(), failure))?;
         }
         attach(&mount, &place).doing(doing)?;
         spread(mount.as_fd(), step).doing(doing)?;

@@ -86,9 +86,3 @@ impl Cover {
         Ok(())
     }
 }
-
-/// Copies what is in a directory into the file system that will hide it (`tmpcopyup`).
-pub(super) fn copy_up(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
-    let _ = (from, to);
-    Err(crate::Failure::new(crate::Kind::Unsupported, "tmpcopyup is not supported by this version of corten"))
-}

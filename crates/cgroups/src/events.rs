@@ -59,8 +59,10 @@ pub(crate) fn retry(
     let mut count = 0;
     while !attempt(count)? {
         let left = deadline.left(dir, what)?;
-        let pause = Duration::from_micros(100 << count.min(7)).min(Duration::from_millis(10));
-        std::thread::sleep(pause.min(left));
+        let pause = Duration::from_micros(100 << count.min(7)).min(Duration::from_millis(10)).min(left);
+        // There is no descriptor to wait on.
+        let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(pause.subsec_nanos()) };
+        let _ = rustix::event::poll(&mut [], Some(&pause));
         count += 1;
     }
     Ok(())

@@ -33,6 +33,7 @@ mod step;
 mod undo;
 mod v1;
 mod v2;
+mod values;
 
 pub use error::{Error, Result};
 pub use group::Group;

@@ -1,13 +1,12 @@
-//! The command line: global options and commands. Each command's own options are in its file.
+//! The command line. The options of a command are in its file.
 
-use std::path::PathBuf;
-
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::commands::{
     create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
 };
 use crate::error::Error;
+use crate::globals::Globals;
 
 /// What `--version` says after the name: engines read the lines by their first word.
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
@@ -24,64 +23,6 @@ pub struct Arguments {
     pub globals: Globals,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of all commands; they stand before the command.
-#[derive(Debug, clap::Args)]
-pub struct Globals {
-    /// Directory of the containers' state [default: /run/corten, or $XDG_RUNTIME_DIR/corten without root]
-    #[arg(long, value_name = "DIRECTORY")]
-    pub root: Option<PathBuf>,
-    /// File that log messages are appended to [default: standard error]
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
-    /// Form of the log messages
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-    /// Log what is done, and not only what is wrong
-    #[arg(long)]
-    pub debug: bool,
-    /// Let systemd make the control groups (not supported by this version)
-    #[arg(long)]
-    pub systemd_cgroup: bool,
-    /// Whether a control group that may not be made is done without
-    #[arg(long, value_name = "BOOL", default_value = "auto")]
-    pub rootless: Rootless,
-    /// Print the version
-    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
-    version: Option<bool>,
-}
-
-/// Form of the log messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-/// `--rootless`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Rootless {
-    /// Where the caller is not root.
-    Auto,
-    True,
-    False,
-}
-
-impl Globals {
-    /// Whether the caller is an ordinary user.
-    pub fn ordinary_user(&self) -> bool {
-        !rustix::process::geteuid().is_root()
-    }
-
-    /// Whether a control group that may not be made is done without.
-    pub fn rootless_cgroups(&self) -> bool {
-        match self.rootless {
-            Rootless::Auto => self.ordinary_user(),
-            Rootless::True => true,
-            Rootless::False => false,
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

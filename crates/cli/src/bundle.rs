@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use corten::oci::Spec;
 use corten::{Config, Container, Id, Process, Runtime, SpecOptions, Stdio};
 
-use crate::args::Globals;
 use crate::error::{Error, Result, from_json};
 use crate::foreground;
+use crate::globals::Globals;
 use crate::inherited::Inherited;
 use crate::sockets;
 

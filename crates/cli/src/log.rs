@@ -11,8 +11,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::args::{Globals, LogFormat};
 use crate::error::{Doing, Error, Result};
+use crate::globals::{Globals, LogFormat};
 
 /// Where messages go, and how.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod bundle;
 mod commands;
 mod error;
 mod foreground;
+mod globals;
 mod inherited;
 mod log;
 mod owner;
@@ -19,9 +20,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use corten::{Launcher, Runtime};
 
-use args::{Arguments, Command, Globals};
+use args::{Arguments, Command};
 use commands::{create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway};
 use error::Result;
+use globals::Globals;
 
 fn main() -> ExitCode {
     // First: in the re-executed copy, which becomes a container's init, this never returns.

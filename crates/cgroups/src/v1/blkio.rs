@@ -3,8 +3,8 @@
 use corten_oci::BlockIo;
 
 use crate::error::Result;
-use crate::resources::{device, weight};
 use crate::step::{Absent, Controller, Plan, Version};
+use crate::values::{device, weight};
 
 const BLKIO: Controller = Controller { name: "blkio", version: Version::V1 };
 

@@ -3,8 +3,8 @@
 use corten_oci::HugepageLimit;
 
 use crate::error::Result;
-use crate::resources::page_size;
 use crate::step::{Absent, Controller, Plan, Version};
+use crate::values::page_size;
 
 const HUGETLB: Controller = Controller { name: "hugetlb", version: Version::V2 };
 

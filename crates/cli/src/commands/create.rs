@@ -2,9 +2,9 @@
 
 use corten::Runtime;
 
-use crate::args::Globals;
 use crate::bundle::{Made, Options};
 use crate::error::Result;
+use crate::globals::Globals;
 use crate::{pid_file, sockets};
 
 /// Make a container whose program waits for `start`

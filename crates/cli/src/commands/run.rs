@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 
 use corten::{Child, ExitStatus, Runtime};
 
-use crate::args::Globals;
 use crate::bundle::{Made, Options};
 use crate::error::Result;
 use crate::foreground::{self, Signals};
+use crate::globals::Globals;
 use crate::{pid_file, sockets};
 
 /// Make a container and run its program

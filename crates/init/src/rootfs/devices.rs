@@ -9,9 +9,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
-use super::mounts::{attach, clone_tree};
 use super::plan::{Node, Rootfs};
 use super::root::{self, Root};
+use super::tree::{attach, clone_tree};
 use crate::{Doing, Failure, Result};
 
 /// f_type of devpts (linux/magic.h).

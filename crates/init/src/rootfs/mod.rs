@@ -6,12 +6,14 @@
 
 mod copy_up;
 mod devices;
+mod isolate;
 mod mounts;
 mod options;
 mod pivot;
 mod plan;
 mod root;
 mod seal;
+mod tree;
 
 pub use devices::bind_console;
 pub use mounts::Prepared;

@@ -3,19 +3,16 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use corten_sys::mount::{Attributes, Change, Propagation, change};
+use corten_sys::mount::{Attributes, Change, change};
 use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-};
 
 use super::copy_up;
 use super::devices;
-use super::pivot;
-use super::plan::{Hierarchy, Rootfs, Spread, Step, What};
+use super::isolate;
+use super::plan::{Hierarchy, Rootfs, Step, What};
 use super::root::{self, Root};
+use super::tree::{attach, clone_tree, make, set_propagation};
 use crate::{Doing, Failure, Result};
 
 /// A root file system that is mounted, but not yet entered.
@@ -37,12 +34,12 @@ impl Rootfs {
                 .doing(|| format!("open the root file system {}", self.path.display()))?;
             return Ok(Prepared { plan: self, root: Root(root), readonly_later: Vec::new(), null: None });
         }
-        pivot::isolate(&self)?;
+        isolate::isolate(&self)?;
         // Before anything is mounted, so that no mount can change what a source's path means.
         let sources = self.mounts.iter().map(open_source).collect::<Result<Vec<_>>>()?;
         let null = if self.masked.is_empty() { None } else { Some(devices::host_null()?) };
         let host_devices = devices::open_host(&self)?;
-        let root = Root(pivot::attach_root(&self.path)?);
+        let root = Root(isolate::attach_root(&self.path)?);
         let mut prepared = Prepared { plan: self, root, readonly_later: Vec::new(), null };
         let steps = std::mem::take(&mut prepared.plan.mounts);
         for (step, source) in steps.iter().zip(sources) {
@@ -65,20 +62,6 @@ fn open_source(step: &Step) -> Result<Option<OwnedFd>> {
         }
     }
     Ok(Some(tree))
-}
-
-/// A copy of a mount, attached nowhere; with the mounts below it if `recursive`.
-pub(super) fn clone_tree(at: impl AsFd, path: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags |= OpenTreeFlags::AT_EMPTY_PATH;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
-    open_tree(at, path, flags)
-}
-
-/// Attaches a mount to a place.
-pub(super) fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(mount, "", place, "", flags)
 }
 
 impl Prepared {
@@ -199,35 +182,6 @@ fn cgroup_mount(hierarchy: &Hierarchy, namespace: bool, attributes: Attributes) 
     Ok(tree)
 }
 
-/// A new mount of a file system, attached nowhere.
-pub(super) fn make(
-    kind: &str,
-    source: &str,
-    flags: &[String],
-    data: &[String],
-    attributes: Attributes,
-) -> Result<OwnedFd> {
-    let doing = || format!("make a file system of type {kind:?}");
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing(doing)?;
-    if !source.is_empty() {
-        fsconfig_set_string(context.as_fd(), "source", source)
-            .doing(|| format!("set the source {source:?}"))?;
-    }
-    for flag in flags {
-        fsconfig_set_flag(context.as_fd(), flag.as_str()).doing(|| format!("set the option {flag:?}"))?;
-    }
-    for option in data {
-        let set = match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value),
-            None => fsconfig_set_flag(context.as_fd(), option.as_str()),
-        };
-        set.doing(|| format!("set the option {option:?}"))?;
-    }
-    fsconfig_create(context.as_fd()).doing(doing)?;
-    let attributes = MountAttrFlags::from_bits_retain(attributes.bits() as u32);
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(doing)
-}
-
 fn during(what: String, mut failure: Failure) -> Failure {
     failure.what = format!("{what}: {}", failure.what);
     failure
@@ -284,10 +238,4 @@ fn spread(mount: BorrowedFd<'_>, step: &Step) -> rustix::io::Result<()> {
         return Ok(());
     }
     change(mount, Change { set, clear, recursive: true, ..Change::default() })
-}
-
-pub(super) fn set_propagation(mount: BorrowedFd<'_>, spread: Spread) -> rustix::io::Result<()> {
-    let kinds = [Propagation::Shared, Propagation::Slave, Propagation::Private, Propagation::Unbindable];
-    let propagation = kinds.into_iter().find(|kind| kind.bits() == spread.bits);
-    change(mount, Change { propagation, recursive: spread.recursive, ..Change::default() })
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use corten_sys::mount::{Attributes, Change, change};
 use rustix::io::Errno;
 
-use super::mounts::{Prepared, attach, clone_tree, make};
+use super::mounts::Prepared;
 use super::root::{Root, is_directory};
+use super::tree::{attach, clone_tree, make};
 use crate::{Doing, Result};
 
 impl Prepared {

@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use crate::devices::Policy;
 use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::step::{Absent, Plan, Step, Version, Write};
@@ -27,13 +28,13 @@ pub(crate) fn run(
     target: &impl Target,
     plan: &Plan,
     restore: bool,
-    mut devices: impl FnMut(&[corten_oci::DeviceRule]) -> Result<()>,
+    mut devices: impl FnMut(&Policy) -> Result<()>,
 ) -> Result<()> {
     let mut old = Vec::new();
     let done = plan.steps.iter().try_for_each(|step| match step {
         Step::Writes(writes) => settle(writes, |write| one(target, write, restore.then_some(&mut old))),
         Step::CheckMemory(limit) => check_memory(target, *limit),
-        Step::Devices(rules) => devices(rules),
+        Step::Devices(policy) => devices(policy),
     });
     let Err(cause) = done else { return Ok(()) };
     old.reverse();

@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use corten_oci::Resources;
 
+use crate::devices::Policy;
 use crate::dir::{Dir, optional};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::path::{self, Paths};
 use crate::step::{Plan, Version, Warning};
-use crate::{apply, create, freezer, kill, processes, remove, resources, v2};
+use crate::{apply, create, devices, freezer, kill, processes, remove, resources, v2};
 
 /// A container's control group: its directory in every hierarchy of the host.
 ///
@@ -189,8 +190,16 @@ impl Group {
     fn set(&self, resources: &Resources, restore: bool) -> Result<Vec<Warning>> {
         let plan = resources::plan(resources, |name| self.version(name))?;
         self.enable(&plan)?;
-        apply::run(self, &plan, restore, |_| Err(self.missing("devices", "devices")))?;
+        apply::run(self, &plan, restore, |policy| self.set_devices(policy))?;
         Ok(plan.warnings)
+    }
+
+    fn set_devices(&self, policy: &Policy) -> Result<()> {
+        match (self.controller("devices")?, self.v2()?) {
+            (Some(dir), _) => devices::set_v1(dir, policy),
+            (None, Some(dir)) => devices::set_v2(dir, policy),
+            (None, None) => Err(self.missing("devices", "devices")),
+        }
     }
 
     /// By which version a controller is reached; the empty name is v2 itself.

@@ -18,6 +18,7 @@
 
 mod apply;
 mod create;
+mod devices;
 mod dir;
 mod error;
 mod events;

@@ -2,6 +2,7 @@
 
 use corten_oci::{Pids, Rdma, Resources};
 
+use crate::devices::Policy;
 use crate::error::{Error, Result};
 use crate::step::{Controller, Plan, Step, Version};
 use crate::{v1, v2};
@@ -63,7 +64,7 @@ pub(crate) fn plan(resources: &Resources, find: impl Fn(&str) -> Option<Version>
         if find("devices").is_none() {
             return Err(Error::Controller { controller: "devices".into(), field: "devices".into() });
         }
-        plan.steps.push(Step::Devices(devices.clone()));
+        plan.steps.push(Step::Devices(Policy::of(devices)?));
     }
     needs(&plan, find)?;
     Ok(plan)

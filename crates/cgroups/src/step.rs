@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use corten_oci::DeviceRule;
-
+use crate::devices::Policy;
 use crate::error::{Error, Result};
 
 /// Which interface a controller is reached by.
@@ -78,7 +77,7 @@ pub(crate) enum Step {
     /// Fail if the present memory usage is above this many bytes (v2).
     CheckMemory(i64),
     /// Set the device rules.
-    Devices(Vec<DeviceRule>),
+    Devices(Policy),
 }
 
 /// What to do, and what will be left undone.

@@ -60,10 +60,13 @@ fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Opti
         Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id.as_str())?;
     saved.facts.cgroup = Some(paths.clone());
     container.store.save(&saved.facts, lock)?;
+    let mut resources = saved.config.cgroup().resources.clone();
+    if saved.config.rootless_cgroups() {
+        // An ordinary user can make no device nodes, and may set no rules about them.
+        resources.devices.clear();
+    }
     let error = match Group::create(paths) {
-        Ok(group) => match group
-            .apply(&crate::oci::Resources { devices: Vec::new(), ..saved.config.cgroup().resources.clone() })
-        {
+        Ok(group) => match group.apply(&resources) {
             Ok(warnings) => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 return Ok(Some(group));

@@ -141,6 +141,8 @@ fn live(container: &corten::Container, rootfs: &Path, command: &[String]) -> Res
     })?;
     container.pause()?;
     eprintln!("status: {}, processes: {:?}", container.status()?, container.processes()?);
+    let stats = container.stats()?;
+    eprintln!("processes: {:?}, memory: {:?}", stats.pids, stats.memory.map(|memory| memory.usage));
     container.resume()?;
     container.signal(Signal::CONT)?;
     let state = container.state()?;

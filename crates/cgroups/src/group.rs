@@ -10,6 +10,7 @@ use crate::dir::{Dir, optional};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::path::{self, Paths};
+use crate::stats::{self, Stats};
 use crate::step::{Plan, Version, Warning};
 use crate::{apply, create, devices, freezer, kill, processes, remove, resources, v2};
 
@@ -168,6 +169,11 @@ impl Group {
         };
         let mut lines = content.iter().flat_map(|content| content.lines());
         Ok(lines.find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0))
+    }
+
+    /// What the group and its sub-groups use. The parts of controllers that are not available here are absent.
+    pub fn stats(&self) -> Result<Stats> {
+        stats::read(self.v2()?, |name| self.controller(name))
     }
 
     /// Sets resources. Returns what has no effect on this host, which runc ignores too; everything else is set or refused

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corten_cgroups::Group;
+use corten_cgroups::{Group, Stats};
 
 use crate::child::{self, Child, Started};
 use crate::handle::{Handle, bundle_of};
@@ -122,6 +122,14 @@ impl Container {
                 _ => Ok(Vec::new()),
             },
         }
+    }
+
+    /// What it uses. The parts of controllers that are not available here are absent.
+    ///
+    /// [`ErrorKind::NotRunning`] where it has stopped, and [`ErrorKind::Unsupported`] where it has no control group.
+    pub fn stats(&self) -> Result<Stats> {
+        let saved = self.0.refresh()?;
+        Ok(self.running_group(&saved)?.stats()?)
     }
 
     fn running_group(&self, saved: &Saved) -> Result<Group> {

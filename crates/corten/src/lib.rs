@@ -57,5 +57,7 @@ pub use signal::Signal;
 pub use status::{State, Status};
 pub use time::rfc3339;
 
+/// What a container uses.
+pub use corten_cgroups::stats;
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

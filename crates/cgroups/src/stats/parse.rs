@@ -1,0 +1,86 @@
+//! The forms that the kernel writes numbers in.
+
+use std::collections::BTreeMap;
+
+use super::BlkioEntry;
+use crate::dir::Dir;
+use crate::error::{Error, Result};
+
+/// A file of one number, where `max` is the largest; `None` where there is no such file.
+pub(super) fn number(dir: &Dir, file: &str) -> Result<Option<u64>> {
+    let Some(content) = dir.read_if_there(file)? else { return Ok(None) };
+    match content.trim_end() {
+        "max" => Ok(Some(u64::MAX)),
+        text => text.parse().map(Some).map_err(|_| unexpected(dir, file, text)),
+    }
+}
+
+/// A file of lines with a name and a number; empty where there is no such file.
+pub(super) fn table(dir: &Dir, file: &str) -> Result<BTreeMap<String, u64>> {
+    let content = dir.read_if_there(file)?.unwrap_or_default();
+    let line = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    content.lines().map(|text| line(text).ok_or_else(|| unexpected(dir, file, text))).collect()
+}
+
+/// A name of such a table; 0 where it is missing.
+pub(super) fn entry(table: &BTreeMap<String, u64>, name: &str) -> u64 {
+    table.get(name).copied().unwrap_or(0)
+}
+
+/// A file of lines like `8:0 Read 4096` or `8:0 4096`; the sum at its end is left out.
+pub(super) fn devices(dir: &Dir, file: &str) -> Result<Vec<BlkioEntry>> {
+    let content = dir.read_if_there(file)?.unwrap_or_default();
+    content
+        .lines()
+        .filter(|line| !line.starts_with("Total"))
+        .map(|line| device(line).ok_or_else(|| unexpected(dir, file, line)))
+        .collect()
+}
+
+fn device(line: &str) -> Option<BlkioEntry> {
+    let (major, minor, rest) = device_number(line)?;
+    let (op, value) = rest.rsplit_once(' ').unwrap_or(("", rest));
+    Some(BlkioEntry { major, minor, op: op.to_owned(), value: value.parse().ok()? })
+}
+
+/// The device at the start of a line, and the rest of it.
+pub(super) fn device_number(line: &str) -> Option<(u64, u64, &str)> {
+    let (numbers, rest) = line.split_once(' ')?;
+    let (major, minor) = numbers.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?, rest))
+}
+
+pub(super) fn unexpected(dir: &Dir, file: &str, content: &str) -> Error {
+    Error::Content { path: dir.path().join(file), content: content.to_owned() }
+}
+
+/// The huge page sizes of this machine as file names have them: `2MB`.
+pub(super) fn page_sizes() -> Vec<String> {
+    let names = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
+    let size = |name: std::ffi::OsString| {
+        let kilobytes: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        Some(match kilobytes {
+            _ if kilobytes.is_multiple_of(1 << 20) => format!("{}GB", kilobytes >> 20),
+            _ if kilobytes.is_multiple_of(1 << 10) => format!("{}MB", kilobytes >> 10),
+            _ => format!("{kilobytes}KB"),
+        })
+    };
+    names.filter_map(|entry| size(entry.file_name())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_devices() {
+        let entry = |op: &str, value| BlkioEntry { major: 8, minor: 16, op: op.to_owned(), value };
+        assert_eq!(device("8:16 Read 4096"), Some(entry("Read", 4096)));
+        assert_eq!(device("8:16 7"), Some(entry("", 7)));
+        assert_eq!(device("8:16"), None);
+        assert_eq!(device("8 Read 1"), None);
+    }
+}

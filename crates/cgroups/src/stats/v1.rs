@@ -1,0 +1,112 @@
+//! Statistics of cgroup v1 (kernel: admin-guide/cgroup-v1/).
+
+use super::parse::{devices, entry, number, page_sizes, table, unexpected};
+use super::{BlkioEntry, BlkioStats, CpuUsage, HugetlbStats, MemoryStats, MemoryUsage, PidsStats, Stats};
+use crate::dir::Dir;
+use crate::error::Result;
+
+/// Adds what the controllers of v1 tell, which a v2 beside them does not.
+pub(super) fn read<'a>(stats: &mut Stats, find: impl Fn(&str) -> Result<Option<&'a Dir>>) -> Result<()> {
+    if let Some(dir) = find("cpuacct")? {
+        stats.cpu.get_or_insert_default().usage = usage(dir)?;
+    }
+    if let Some(dir) = find("cpu")? {
+        let stat = table(dir, "cpu.stat")?;
+        let throttling = &mut stats.cpu.get_or_insert_default().throttling;
+        throttling.periods = entry(&stat, "nr_periods");
+        throttling.throttled_periods = entry(&stat, "nr_throttled");
+        throttling.throttled_time = entry(&stat, "throttled_time");
+    }
+    if let Some(dir) = find("memory")? {
+        stats.memory = Some(memory(dir)?);
+    }
+    if let Some(dir) = find("pids")? {
+        let limit = number(dir, "pids.max")?.filter(|limit| *limit != u64::MAX).unwrap_or(0);
+        stats.pids = Some(PidsStats { current: number(dir, "pids.current")?.unwrap_or(0), limit });
+    }
+    if let Some(dir) = find("blkio")? {
+        stats.blkio = Some(blkio(dir)?);
+    }
+    if let Some(dir) = find("hugetlb")? {
+        for size in page_sizes() {
+            let file = |name: &str| format!("hugetlb.{size}.{name}");
+            if let Some(usage) = number(dir, &file("usage_in_bytes"))? {
+                let max = number(dir, &file("max_usage_in_bytes"))?.unwrap_or(0);
+                let failcnt = number(dir, &file("failcnt"))?.unwrap_or(0);
+                stats.hugetlb.insert(size, HugetlbStats { usage, max, failcnt });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn usage(dir: &Dir) -> Result<CpuUsage> {
+    // In hundredths of a second, which is what the kernel has told programs since ever (`USER_HZ`).
+    const TICK: u64 = 10_000_000;
+    let stat = table(dir, "cpuacct.stat")?;
+    let mut usage = CpuUsage {
+        total: number(dir, "cpuacct.usage")?.unwrap_or(0),
+        kernel: entry(&stat, "system").saturating_mul(TICK),
+        user: entry(&stat, "user").saturating_mul(TICK),
+        ..CpuUsage::default()
+    };
+    // A head line, and then a line for each CPU: its number, user time, system time.
+    for line in dir.read_if_there("cpuacct.usage_all")?.unwrap_or_default().lines().skip(1) {
+        let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [_, user, kernel] = numbers[..] else { return Err(unexpected(dir, "cpuacct.usage_all", line)) };
+        usage.percpu.push(user.saturating_add(kernel));
+        usage.percpu_user.push(user);
+        usage.percpu_kernel.push(kernel);
+    }
+    Ok(usage)
+}
+
+fn memory(dir: &Dir) -> Result<MemoryStats> {
+    let counter = |prefix: &str| -> Result<MemoryUsage> {
+        let value = |name| Ok(number(dir, &format!("{prefix}.{name}"))?.unwrap_or(0));
+        Ok(MemoryUsage {
+            limit: value("limit_in_bytes")?,
+            usage: value("usage_in_bytes")?,
+            max: value("max_usage_in_bytes")?,
+            failcnt: value("failcnt")?,
+        })
+    };
+    let raw = table(dir, "memory.stat")?;
+    Ok(MemoryStats {
+        cache: entry(&raw, "cache"),
+        usage: counter("memory")?,
+        swap: counter("memory.memsw")?,
+        kernel: counter("memory.kmem")?,
+        kernel_tcp: counter("memory.kmem.tcp")?,
+        raw,
+    })
+}
+
+/// The BFQ scheduler counts all; where another one is in use, the throttle counts what it passes.
+fn blkio(dir: &Dir) -> Result<BlkioStats> {
+    let first = |files: &[&str]| -> Result<Vec<BlkioEntry>> {
+        for file in files {
+            let entries = devices(dir, file)?;
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+        }
+        Ok(Vec::new())
+    };
+    Ok(BlkioStats {
+        io_service_bytes_recursive: first(&[
+            "blkio.bfq.io_service_bytes_recursive",
+            "blkio.throttle.io_service_bytes_recursive",
+        ])?,
+        io_serviced_recursive: first(&[
+            "blkio.bfq.io_serviced_recursive",
+            "blkio.throttle.io_serviced_recursive",
+        ])?,
+        io_queued_recursive: first(&["blkio.bfq.io_queued_recursive"])?,
+        io_service_time_recursive: first(&["blkio.bfq.io_service_time_recursive"])?,
+        io_wait_time_recursive: first(&["blkio.bfq.io_wait_time_recursive"])?,
+        io_merged_recursive: first(&["blkio.bfq.io_merged_recursive"])?,
+        io_time_recursive: first(&["blkio.bfq.time_recursive"])?,
+        sectors_recursive: first(&["blkio.bfq.sectors_recursive"])?,
+    })
+}

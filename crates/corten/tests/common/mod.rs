@@ -116,10 +116,15 @@ pub fn refusal(edit: impl FnOnce(&mut oci::Spec)) -> Error {
     error
 }
 
-/// Runs the cases of a test program, all of which need root.
-pub fn run(cases: &[Case]) -> ExitCode {
+/// A suite, in a program that is ready to start containers.
+pub fn suite() -> Suite {
     let hook = corten::init();
     drop(LAUNCHER.set(Launcher::self_exe(hook)));
-    let suite = |suite: Suite, (name, case): &Case| suite.needs(&[Requirement::Root], name, *case);
-    cases.iter().fold(Suite::new(), suite).run()
+    Suite::new()
+}
+
+/// Runs the cases of a test program, all of which need root.
+pub fn run(cases: &[Case]) -> ExitCode {
+    let add = |suite: Suite, (name, case): &Case| suite.needs(&[Requirement::Root], name, *case);
+    cases.iter().fold(suite(), add).run()
 }

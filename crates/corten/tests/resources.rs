@@ -1,0 +1,248 @@
+//! Limits and device rules: set, read back from the kernel, and felt from inside.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use common::{Outcome, Stage, output, probe, refusal};
+use corten::oci::{Cpu, DeviceRule, Memory, Pids, Resources, Spec};
+use corten::{Container, ErrorKind, ExitStatus, Signal};
+use corten_testkit::{Requirement, View};
+
+fn resources(spec: &mut Spec) -> &mut Resources {
+    spec.linux.as_mut().unwrap().resources.as_mut().unwrap()
+}
+
+fn rule(allow: bool, typ: &str, major: i64, minor: i64, access: &str) -> DeviceRule {
+    DeviceRule {
+        allow,
+        typ: Some(typ.to_owned()),
+        major: Some(major),
+        minor: Some(minor),
+        access: Some(access.to_owned()),
+    }
+}
+
+/// A container that waits, and what one deed inside it comes to: `ok`, or the name of the error.
+struct Waiting {
+    stage: Stage,
+    container: Option<Container>,
+}
+
+impl Waiting {
+    fn new(edit: impl FnOnce(&mut Spec)) -> Self {
+        let stage = Stage::new(edit);
+        let container = stage.container();
+        container.run(probe(&["sleep"]).build().unwrap()).unwrap();
+        Self { stage, container: Some(container) }
+    }
+
+    fn container(&self) -> &Container {
+        self.container.as_ref().unwrap()
+    }
+
+    fn does(&self, deed: &[&str]) -> String {
+        let mut process = self.stage.bundle.spec.process.clone().unwrap();
+        process.args = std::iter::once("/bin/probe").chain(deed.iter().copied()).map(str::to_owned).collect();
+        let builder = corten::Process::from_spec(&process).unwrap();
+        let (_, text) = output(|process| self.container().exec(process), builder);
+        let said: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or("{}")).unwrap();
+        said["error"].as_str().unwrap_or("ok").to_owned()
+    }
+
+    /// The directory of a v1 controller.
+    fn directory(&self, controller: &str) -> PathBuf {
+        self.container().state().unwrap().cgroup_paths[controller].clone()
+    }
+
+    fn value(&self, controller: &str, file: &str) -> String {
+        std::fs::read_to_string(self.directory(controller).join(file)).unwrap().trim_end().to_owned()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(container) = self.container.take() {
+            self.stage.runtime.purge(container.id()).unwrap();
+        }
+    }
+}
+
+/// The kernel's log can be opened for writing by anybody, but for the rules.
+fn device_rules_hold() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        spec.root.as_mut().unwrap().readonly = false;
+        let capabilities = spec.process.as_mut().unwrap().capabilities.as_mut().unwrap();
+        for set in [&mut capabilities.bounding, &mut capabilities.effective, &mut capabilities.permitted] {
+            set.push("CAP_MKNOD".to_owned());
+        }
+    });
+    assert_eq!(waiting.does(&["open", "/dev/null", "rw"]), "ok");
+    assert_eq!(waiting.does(&["mknod", "/log", "c", "1", "11"]), "ok", "any node can be made");
+    assert_eq!(waiting.does(&["open", "/log", "w"]), "EPERM");
+    assert_eq!(waiting.does(&["mknod", "/disk", "b", "7", "0"]), "ok");
+    assert_eq!(waiting.does(&["open", "/disk", "r"]), "EPERM");
+    let with = |rules: Vec<DeviceRule>| {
+        let none = DeviceRule { allow: false, ..DeviceRule::default() };
+        let rules = std::iter::once(none).chain(rules).chain(corten::config::default_device_rules());
+        waiting.container().update(&Resources { devices: rules.collect(), ..Resources::default() })
+    };
+    with(vec![rule(true, "c", 1, 11, "w")])?;
+    assert_eq!(waiting.does(&["open", "/log", "w"]), "ok");
+    assert_eq!(waiting.does(&["open", "/log", "rw"]), "EPERM", "only what is allowed");
+    with(vec![rule(true, "c", 1, 11, "w"), rule(false, "c", 1, -1, "w")])?;
+    assert_eq!(waiting.does(&["open", "/log", "w"]), "EPERM", "the last rule decides");
+    assert_eq!(waiting.does(&["open", "/dev/zero", "rw"]), "ok", "the default devices stay");
+    // Everything but one device.
+    let all = DeviceRule { allow: true, ..DeviceRule::default() };
+    let devices = vec![all, rule(false, "c", 1, 5, "r")];
+    waiting.container().update(&Resources { devices, ..Resources::default() })?;
+    assert_eq!(waiting.does(&["open", "/log", "w"]), "ok");
+    assert_eq!(waiting.does(&["open", "/dev/zero", "r"]), "EPERM");
+    assert_eq!(waiting.does(&["open", "/dev/zero", "w"]), "ok");
+    Ok(())
+}
+
+fn malformed_device_rules_are_refused() -> Outcome {
+    for wrong in [rule(true, "p", 1, 3, "rwm"), rule(true, "c", 1, 3, "x"), rule(true, "a", 1, 3, "rwm")] {
+        let error = refusal(|spec| resources(spec).devices.push(wrong));
+        assert!(error.to_string().contains("device"), "{error}");
+    }
+    Ok(())
+}
+
+fn limits_arrive_and_change() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        let resources = resources(spec);
+        resources.memory = Some(Memory { limit: Some(64 << 20), ..Memory::default() });
+        resources.cpu =
+            Some(Cpu { shares: Some(512), quota: Some(50_000), period: Some(100_000), ..Cpu::default() });
+        resources.pids = Some(Pids { limit: Some(33) });
+    });
+    assert_eq!(waiting.value("memory", "memory.limit_in_bytes"), (64 << 20).to_string());
+    assert_eq!(waiting.value("cpu", "cpu.shares"), "512");
+    assert_eq!(waiting.value("cpu", "cpu.cfs_quota_us"), "50000");
+    assert_eq!(waiting.value("pids", "pids.max"), "33");
+    waiting.container().update(&Resources {
+        memory: Some(Memory { limit: Some(32 << 20), ..Memory::default() }),
+        cpu: Some(Cpu { shares: Some(2048), ..Cpu::default() }),
+        ..Resources::default()
+    })?;
+    assert_eq!(waiting.value("memory", "memory.limit_in_bytes"), (32 << 20).to_string());
+    assert_eq!(waiting.value("cpu", "cpu.shares"), "2048");
+    assert_eq!(waiting.value("cpu", "cpu.cfs_quota_us"), "50000", "what is absent stays");
+    // One that cannot be set takes the others back.
+    let failed = waiting.container().update(&Resources {
+        cpu: Some(Cpu { shares: Some(100), cpus: Some("4095".to_owned()), ..Cpu::default() }),
+        ..Resources::default()
+    });
+    assert!(failed.unwrap_err().to_string().contains("cpuset.cpus"));
+    assert_eq!(waiting.value("cpu", "cpu.shares"), "2048");
+    assert_eq!(waiting.container().config().cgroup().resources.cpu.as_ref().unwrap().shares, Some(2048));
+    Ok(())
+}
+
+fn limits_bite() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        let resources = resources(spec);
+        resources.memory = Some(Memory { limit: Some(32 << 20), swap: Some(32 << 20), ..Memory::default() });
+        resources.pids = Some(Pids { limit: Some(6) });
+    });
+    assert_eq!(waiting.does(&["fork", "20"]), "EAGAIN");
+    let child = waiting.container().exec(probe(&["alloc", "200000000"]).build()?)?;
+    assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    let memory = waiting.container().stats()?.memory.unwrap();
+    assert!(memory.usage.max > 30 << 20, "{memory:?}");
+    Ok(())
+}
+
+fn an_init_without_memory_says_so() -> Outcome {
+    let error = refusal(|spec| {
+        resources(spec).memory = Some(Memory { limit: Some(1 << 16), ..Memory::default() });
+    });
+    assert!(error.to_string().contains("OOM-killed"), "{error}");
+    Ok(())
+}
+
+fn statistics_tell_what_is_used() -> Outcome {
+    let waiting = Waiting::new(|spec| resources(spec).pids = Some(Pids { limit: Some(9) }));
+    let stats = waiting.container().stats()?;
+    let pids = stats.pids.unwrap();
+    assert_eq!((pids.current, pids.limit), (1, 9));
+    assert!(stats.memory.unwrap().usage.usage > 0);
+    assert!(stats.cpu.unwrap().usage.total > 0);
+    assert!(stats.blkio.is_some());
+    let json = serde_json::to_value(waiting.container().stats()?)?;
+    assert!(json["cpu"]["throttling"]["throttledPeriods"].is_number(), "{json}");
+    Ok(())
+}
+
+/// The v2 hierarchy of this machine has no controllers: what needs one is refused by its name, and the rest works.
+fn without_controllers_limits_are_refused_by_name() -> Outcome {
+    let error =
+        refusal(|spec| resources(spec).memory = Some(Memory { limit: Some(64 << 20), ..Memory::default() }));
+    let message = error.to_string();
+    assert!(message.contains("memory"), "{message}");
+    assert_eq!(error.kind(), ErrorKind::Cgroup);
+    let waiting = Waiting::new(|_| {});
+    assert!(waiting.container().stats()?.memory.is_none());
+    assert!(waiting.container().stats()?.cpu.unwrap().usage.total > 0, "cpu.stat needs no controller");
+    waiting.container().pause()?;
+    waiting.container().resume()?;
+    Ok(())
+}
+
+fn a_group_in_use_is_refused() -> Outcome {
+    let waiting = Waiting::new(|_| {});
+    let group = format!("/{}", waiting.container().id());
+    let path = waiting.directory("pids");
+    let relative = path.to_string_lossy().split_once("/pids").unwrap().1.to_owned();
+    assert!(relative.ends_with(&group), "{relative}");
+    let stage = Stage::new(|spec| spec.linux.as_mut().unwrap().cgroups_path = Some(relative));
+    let error = stage.container().run(probe(&["exit", "0"]).build()?).unwrap_err();
+    assert!(error.to_string().contains("cgroup is not empty"), "{error}");
+    stage.runtime.purge(&stage.id())?;
+    assert_eq!(waiting.container().status()?, corten::Status::Running, "it is left alone");
+    Ok(())
+}
+
+fn no_group_is_left() -> Outcome {
+    let waiting = Waiting::new(|_| {});
+    let paths: Vec<PathBuf> =
+        waiting.container().state()?.cgroup_paths.into_iter().map(|(_, path)| path).collect();
+    assert!(!paths.is_empty() && paths.iter().all(|path| path.is_dir()));
+    waiting.container().signal(Signal::KILL)?;
+    drop(waiting);
+    assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    common::suite()
+        .needs(&[Requirement::CgroupV1("devices")], "device_rules_hold", device_rules_hold)
+        .seeing(View::V2, &[Requirement::Capability("CAP_BPF")], "device_rules_hold_on_v2", device_rules_hold)
+        .needs(&[Requirement::Root], "malformed_device_rules_are_refused", malformed_device_rules_are_refused)
+        .needs(&[Requirement::CgroupV1("memory")], "limits_arrive_and_change", limits_arrive_and_change)
+        .needs(&[Requirement::CgroupV1("memory")], "limits_bite", limits_bite)
+        .needs(
+            &[Requirement::CgroupV1("memory")],
+            "an_init_without_memory_says_so",
+            an_init_without_memory_says_so,
+        )
+        .needs(
+            &[Requirement::CgroupV1("memory")],
+            "statistics_tell_what_is_used",
+            statistics_tell_what_is_used,
+        )
+        .seeing(
+            View::V2,
+            &[Requirement::CgroupV1("memory")],
+            "without_controllers_limits_are_refused_by_name",
+            without_controllers_limits_are_refused_by_name,
+        )
+        .needs(&[Requirement::CgroupV1("pids")], "a_group_in_use_is_refused", a_group_in_use_is_refused)
+        .needs(&[Requirement::Root], "no_group_is_left", no_group_is_left)
+        .run()
+}

@@ -44,12 +44,23 @@ pub enum Command {
 }
 
 impl Command {
-    /// The exit status of a failure: runc's.
-    pub fn failure(&self) -> fn(&Error) -> i32 {
+    /// How many descriptors a container is to inherit beside those that the environment tells of; `None` for a command
+    /// that starts no program of a bundle.
+    pub fn preserve_fds(&self) -> Option<u32> {
         match self {
-            Self::Exec(_) => |_| 255,
-            Self::Try(_) => throwaway::failure,
-            _ => |_| 1,
+            Self::Create(create) => Some(create.options.preserve_fds),
+            Self::Exec(exec) => Some(exec.preserve_fds),
+            Self::Run(run) => Some(run.options.preserve_fds),
+            _ => None,
+        }
+    }
+
+    /// The exit status of a failure: runc's.
+    pub fn exit_status(&self, error: &Error) -> i32 {
+        match self {
+            Self::Exec(_) => 255,
+            Self::Try(_) => throwaway::exit_status(error),
+            _ => 1,
         }
     }
 }

@@ -62,7 +62,13 @@ pub struct Made {
 
 impl Options {
     /// Makes the container of a bundle. `detached`: nobody stays with it.
-    pub fn make(&self, globals: &Globals, runtime: &Runtime, detached: bool) -> Result<Made> {
+    pub fn make(
+        &self,
+        globals: &Globals,
+        runtime: &Runtime,
+        inherited: Inherited,
+        detached: bool,
+    ) -> Result<Made> {
         if std::env::var_os("NOTIFY_SOCKET").is_some() {
             tracing::warn!(
                 "NOTIFY_SOCKET is not passed on by this version: systemd is not told when the container is ready"
@@ -82,7 +88,6 @@ impl Options {
             rootless_cgroups: globals.rootless_cgroups(),
         };
         let config = Config::from_spec(&spec, &bundle, options)?;
-        let inherited = Inherited::take(self.preserve_fds)?;
         let mut builder =
             Process::from_spec(process)?.listen_fds(inherited.listen).preserve_fds(inherited.fds);
         match console(process.terminal, detached, self.console_socket.as_deref())? {

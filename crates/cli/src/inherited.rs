@@ -12,8 +12,11 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes those that the environment tells of, and as many as asked for after them.
-    pub fn take(preserve: u32) -> Result<Self> {
+    /// Takes those that the environment tells of, and as many as asked for after them; none for `None`.
+    ///
+    /// To be called before this program opens anything itself.
+    pub fn take(preserve: Option<u32>) -> Result<Self> {
+        let Some(preserve) = preserve else { return Ok(Self::default()) };
         let variable = |name: &str| std::env::var(name).ok();
         let listen = listen_fds(
             variable("LISTEN_PID").as_deref(),

@@ -24,6 +24,7 @@ use args::{Arguments, Command};
 use commands::{create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway};
 use error::Result;
 use globals::Globals;
+use inherited::Inherited;
 
 fn main() -> ExitCode {
     // First: in the re-executed copy, which becomes a container's init, this never returns.
@@ -35,18 +36,20 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(answer.use_stderr()));
         }
     };
-    let failure = command.failure();
-    let code = match log::start(&globals).and_then(|()| run(&globals, &command, Launcher::self_exe(hook))) {
+    // Before anything is opened: what was not inherited after all must not be taken for it.
+    let inherited = Inherited::take(command.preserve_fds());
+    let run = |()| run(&globals, &command, inherited?, Launcher::self_exe(hook));
+    let code = match log::start(&globals).and_then(run) {
         Ok(code) => code,
         Err(error) => {
             log::last_word(&error);
-            failure(&error)
+            command.exit_status(&error)
         }
     };
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-fn run(globals: &Globals, command: &Command, launcher: Launcher) -> Result<i32> {
+fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Launcher) -> Result<i32> {
     match command {
         Command::Features(arguments) => return features::run(arguments),
         Command::Spec(arguments) => return spec::run(arguments),
@@ -55,15 +58,15 @@ fn run(globals: &Globals, command: &Command, launcher: Launcher) -> Result<i32> 
     }
     let runtime = Runtime::open(root::directory(globals)?, launcher)?;
     match command {
-        Command::Create(arguments) => create::run(globals, &runtime, arguments),
+        Command::Create(arguments) => create::run(globals, &runtime, inherited, arguments),
         Command::Delete(arguments) => delete::run(&runtime, arguments),
-        Command::Exec(arguments) => exec::run(&runtime, arguments),
+        Command::Exec(arguments) => exec::run(&runtime, inherited, arguments),
         Command::Kill(arguments) => kill::run(&runtime, arguments),
         Command::List(arguments) => list::run(&runtime, arguments),
         Command::Pause(arguments) => pause::pause(&runtime, arguments),
         Command::Ps(arguments) => ps::run(&runtime, arguments),
         Command::Resume(arguments) => pause::resume(&runtime, arguments),
-        Command::Run(arguments) => run::run(globals, &runtime, arguments),
+        Command::Run(arguments) => run::run(globals, &runtime, inherited, arguments),
         Command::Start(arguments) => start::run(&runtime, arguments),
         Command::State(arguments) => state::run(&runtime, arguments),
         Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),

@@ -5,19 +5,20 @@ use corten::Runtime;
 use crate::bundle::{Made, Options};
 use crate::error::Result;
 use crate::globals::Globals;
+use crate::inherited::Inherited;
 use crate::{pid_file, sockets};
 
 /// Make a container whose program waits for `start`
 #[derive(Debug, clap::Args)]
 pub struct Create {
     #[command(flatten)]
-    options: Options,
+    pub options: Options,
 }
 
 /// Runs the command.
-pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Create) -> Result<i32> {
+pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments: &Create) -> Result<i32> {
     let options = &arguments.options;
-    let Made { container, process, pidfd_socket } = options.make(globals, runtime, true)?;
+    let Made { container, process, pidfd_socket } = options.make(globals, runtime, inherited, true)?;
     let id = container.id().clone();
     let started = || -> Result<()> {
         let created = container.start_init(process)?;

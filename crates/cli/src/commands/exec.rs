@@ -61,7 +61,7 @@ pub struct Exec {
     cap: Vec<String>,
     /// How many file descriptors the program inherits, from 3 on (after those of LISTEN_FDS)
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
-    preserve_fds: u32,
+    pub preserve_fds: u32,
     /// Control group below the container's to run in
     #[arg(long, value_name = "PATH")]
     cgroup: Option<String>,
@@ -77,7 +77,7 @@ pub struct Exec {
 }
 
 /// Runs the command.
-pub fn run(runtime: &Runtime, arguments: &Exec) -> Result<i32> {
+pub fn run(runtime: &Runtime, inherited: Inherited, arguments: &Exec) -> Result<i32> {
     let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
     let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
     match container.status()? {
@@ -87,7 +87,7 @@ pub fn run(runtime: &Runtime, arguments: &Exec) -> Result<i32> {
         }
         _ => {}
     }
-    let mut child = container.exec(arguments.program(&container)?)?;
+    let mut child = container.exec(arguments.program(&container, inherited)?)?;
     let told = || -> Result<()> {
         if let Some(path) = &arguments.pidfd_socket {
             sockets::send(&sockets::open(path)?, "setns", child.as_fd())?;
@@ -111,7 +111,7 @@ pub fn run(runtime: &Runtime, arguments: &Exec) -> Result<i32> {
 }
 
 impl Exec {
-    fn program(&self, container: &Container) -> Result<Process> {
+    fn program(&self, container: &Container, inherited: Inherited) -> Result<Process> {
         let document = match &self.process {
             Some(path) => {
                 if !self.command.is_empty() {
@@ -129,7 +129,6 @@ impl Exec {
                 .unwrap_or_default(),
         };
         let terminal = if self.process.is_some() { document.terminal } else { self.tty };
-        let inherited = Inherited::take(self.preserve_fds)?;
         let mut builder = self
             .change(Process::from_spec(&self.document(document, terminal))?, container)?
             .listen_fds(inherited.listen)

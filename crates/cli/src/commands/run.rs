@@ -8,6 +8,7 @@ use crate::bundle::{Made, Options};
 use crate::error::Result;
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
+use crate::inherited::Inherited;
 use crate::{pid_file, sockets};
 
 /// Make a container and run its program
@@ -16,7 +17,7 @@ use crate::{pid_file, sockets};
 #[derive(Debug, clap::Args)]
 pub struct Run {
     #[command(flatten)]
-    options: Options,
+    pub options: Options,
     /// Return when the program runs
     #[arg(short, long)]
     detach: bool,
@@ -29,10 +30,11 @@ pub struct Run {
 }
 
 /// Runs the command.
-pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Run) -> Result<i32> {
+pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments: &Run) -> Result<i32> {
     let options = &arguments.options;
     let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
-    let Made { container, process, pidfd_socket } = options.make(globals, runtime, arguments.detach)?;
+    let Made { container, process, pidfd_socket } =
+        options.make(globals, runtime, inherited, arguments.detach)?;
     let id = container.id().clone();
     let lived = || -> Result<ExitStatus> {
         let mut child: Child = container.run(process)?;

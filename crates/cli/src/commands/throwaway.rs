@@ -93,7 +93,7 @@ pub fn run(launcher: Launcher, arguments: &Try) -> Result<i32> {
 }
 
 /// The exit status of a failure, as shells and engines have it.
-pub fn failure(error: &Error) -> i32 {
+pub fn exit_status(error: &Error) -> i32 {
     match error {
         Error::Container(error) if error.kind() == ErrorKind::CommandNotFound => match error.raw_os_error() {
             Some(_) if !error.to_string().contains("no such file") => 126,

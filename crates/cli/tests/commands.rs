@@ -1,0 +1,271 @@
+//! The commands, as an operator or an engine uses them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+
+use common::{Outcome, Stage, corten, eventually};
+use corten_testkit::{Report, Run};
+
+fn an_unmodified_bundle_with_busybox_runs() -> Outcome {
+    let stage = Stage::busybox(|_| {});
+    std::fs::remove_file(stage.bundle.path().join("config.json"))?;
+    stage.does(&["spec"]);
+    // Its terminal needs somebody at it: script(1) would be one, a console socket is another.
+    let socket = stage.bundle.path().join("console");
+    let listener = UnixListener::bind(&socket)?;
+    let path = socket.to_str().unwrap();
+    stage.does(&["run", "--detach", "--console-socket", path, stage.id()]);
+    let (connection, _) = listener.accept()?;
+    let (word, master) = receive(&connection);
+    assert_eq!(word, b"/dev/ptmx");
+    rustix::io::write(&master, b"echo $((6*7)); tty; exit\n")?;
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count) = rustix::io::read(&master, &mut buffer) {
+        seen += &String::from_utf8_lossy(&buffer[..count]);
+    }
+    assert!(seen.contains("42") && seen.contains("/dev/pts/0"), "{seen}");
+    eventually("wait for the end", || stage.status() == "stopped");
+    stage.does(&["delete", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// One descriptor, and what came with it.
+fn receive(connection: &std::os::unix::net::UnixStream) -> (Vec<u8>, std::os::fd::OwnedFd) {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut buffer = [0; 4096];
+    let mut buffers = [std::io::IoSliceMut::new(&mut buffer)];
+    let bytes =
+        recvmsg(connection.as_fd(), &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    (buffer[..bytes].to_vec(), fd.unwrap())
+}
+
+fn a_container_lives_step_by_step() -> Outcome {
+    let stage = Stage::new(|spec| {
+        spec.process.as_mut().unwrap().args.push("sleep".to_owned());
+        spec.annotations.insert("one".to_owned(), "1".to_owned());
+    });
+    let id = stage.id();
+    let file = stage.bundle.path().join("pid");
+    stage.does(&["create", "--pid-file", file.to_str().unwrap(), id]);
+    let state: serde_json::Value = stage.does(&["state", id]).json()?;
+    assert_eq!(state["status"], "created");
+    assert_eq!(state["id"], id);
+    assert_eq!(state["annotations"]["one"], "1");
+    assert_eq!(state["owner"], "root");
+    assert_eq!(state["bundle"], stage.bundle.path().to_str().unwrap());
+    assert_eq!(std::fs::read_to_string(&file)?, state["pid"].to_string(), "no newline");
+    stage.does(&["start", id]);
+    assert_eq!(stage.status(), "running");
+    let again = stage.corten(&["start", id]).output()?.code(1)?.stderr;
+    assert!(again.contains("cannot start an already running container"), "{again}");
+    let report: Report = stage.does(&["exec", id, "/bin/probe"]).json()?;
+    assert!(report.pid > 1);
+    assert_eq!(stage.does(&["ps", "--format", "json", id]).stdout.trim(), format!("[{}]", state["pid"]));
+    let table = stage.does(&["ps", id]).stdout;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    let refused = stage.corten(&["delete", id]).output()?.code(1)?.stderr;
+    assert!(refused.contains("is not stopped: running"), "{refused}");
+    stage.does(&["pause", id]);
+    assert_eq!(stage.status(), "paused");
+    let paused = stage.corten(&["exec", id, "/bin/probe"]).output()?.code(255)?.stderr;
+    assert!(paused.contains("cannot exec in a paused container"), "{paused}");
+    stage.does(&["resume", id]);
+    stage.does(&["kill", id, "KILL"]);
+    eventually("wait for the end", || stage.status() == "stopped");
+    let dead = stage.corten(&["kill", id, "0x1"]).output()?.code(1)?.stderr;
+    assert!(dead.contains("unknown signal"), "{dead}");
+    let dead = stage.corten(&["kill", id]).output()?.code(1)?.stderr;
+    assert!(dead.contains("container not running"), "{dead}");
+    stage.does(&["delete", id]);
+    stage.nothing_is_left();
+    let gone = stage.fails(&["state", id], 1);
+    assert!(gone.contains("container does not exist"), "{gone}");
+    stage.does(&["delete", "--force", id]);
+    Ok(())
+}
+
+fn containers_are_listed() -> Outcome {
+    let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
+    assert_eq!(stage.does(&["list", "--format", "json"]).stdout, "null\n");
+    stage.does(&["create", stage.id()]);
+    assert_eq!(stage.does(&["list", "--quiet"]).stdout, format!("{}\n", stage.id()));
+    let table = stage.does(&["list"]).stdout;
+    let heads: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heads, ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
+    assert!(
+        table.lines().nth(1).is_some_and(|line| line.starts_with(stage.id()) && line.contains("created"))
+    );
+    let list: serde_json::Value = stage.does(&["list", "-f", "json"]).json()?;
+    assert_eq!(list[0]["status"], "created");
+    // One that is broken does not hide the others.
+    std::fs::create_dir(stage.state().join("broken"))?;
+    let output = stage.does(&["list"]);
+    assert_eq!(output.stdout.lines().count(), 2, "{}", output.stdout);
+    assert!(output.stderr.contains("broken"), "{}", output.stderr);
+    stage.does(&["delete", "--force", "broken"]);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn exit_statuses_pass_through() -> Outcome {
+    let stage = Stage::new(|spec| {
+        spec.process.as_mut().unwrap().args.extend(["exit".to_owned(), "7".to_owned()]);
+    });
+    stage.corten(&["run", stage.id()]).output()?.code(7)?;
+    stage.nothing_is_left();
+    stage.corten(&["run", "--keep", stage.id()]).output()?.code(7)?;
+    assert_eq!(stage.status(), "stopped");
+    stage.does(&["delete", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn exec_takes_its_options() -> Outcome {
+    let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
+    let id = stage.id();
+    stage.does(&["run", "--detach", id]);
+    let options = [
+        "exec",
+        "--cwd",
+        "/tmp",
+        "--env",
+        "ONE=1",
+        "--user",
+        "1:1",
+        "--additional-gids",
+        "5",
+        "--cap",
+        "CAP_CHOWN",
+        id,
+        "/bin/probe",
+    ];
+    let report: Report = stage.does(&options).json()?;
+    assert_eq!(report.cwd.as_deref(), Some("/tmp"));
+    assert!(report.env.contains(&"ONE=1".to_owned()) && report.env.contains(&"TERM=xterm".to_owned()));
+    assert_eq!((report.uids.effective, report.gids.effective), (1, 1));
+    assert!(report.groups.contains(&5), "{:?}", report.groups);
+    assert!(report.capabilities.unwrap().bounding.names.contains(&"CAP_CHOWN".to_owned()));
+    assert_eq!(report.no_new_privs, Some(true));
+    // The whole process from a file, and from standard input.
+    let mut process = stage.bundle.spec.process.clone().unwrap();
+    process.args = vec!["/bin/probe".to_owned(), "exit".to_owned(), "9".to_owned()];
+    let json = serde_json::to_vec(&process)?;
+    let file = stage.bundle.path().join("process.json");
+    std::fs::write(&file, &json)?;
+    stage.corten(&["exec", "--process", file.to_str().unwrap(), id]).output()?.code(9)?;
+    stage.corten(&["exec", "--process", "-", id]).stdin(json).output()?.code(9)?;
+    let missing = stage.corten(&["exec", id, "/nope"]).output()?.code(255)?.stderr;
+    assert!(missing.contains(r#"exec: \"/nope\": stat /nope: no such file or directory"#), "{missing}");
+    let label = stage.corten(&["exec", "--process-label", "x", id, "/bin/probe"]).output()?.code(255)?.stderr;
+    assert!(label.contains("not supported"), "{label}");
+    stage.does(&["delete", "--force", id]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn descriptors_are_inherited_only_where_asked_for() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let command = format!(
+        "exec 3</etc/passwd 4</etc/group 5</etc/hostname; exec {} --root {} run --preserve-fds 2 {}",
+        corten().display(),
+        stage.state().display(),
+        stage.id()
+    );
+    let output =
+        Run::new("sh").args(["-c", &command]).current_dir(stage.bundle.path()).output()?.success()?;
+    let report: Report = output.json()?;
+    let fds = report.fds.unwrap();
+    assert_eq!(fds.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4], "{fds:?}");
+    assert!(fds[&3].ends_with("passwd") && fds[&4].ends_with("group"), "{fds:?}");
+    assert!(!report.env.iter().any(|entry| entry.starts_with("LISTEN_")));
+    // Sockets to listen on.
+    let command = format!(
+        "exec 3</etc/passwd 4</etc/group; LISTEN_FDS=1 LISTEN_PID=$$ exec {} --root {} run --preserve-fds 1 {}",
+        corten().display(),
+        stage.state().display(),
+        stage.id()
+    );
+    let output =
+        Run::new("sh").args(["-c", &command]).current_dir(stage.bundle.path()).output()?.success()?;
+    let report: Report = output.json()?;
+    assert!(report.env.contains(&"LISTEN_FDS=1".to_owned()), "{:?}", report.env);
+    assert!(report.env.contains(&"LISTEN_PID=1".to_owned()), "{:?}", report.env);
+    assert_eq!(report.fds.unwrap().len(), 5);
+    let none = stage.fails(&["run", "--preserve-fds", "3", stage.id()], 1);
+    assert!(none.contains("file descriptor 3 is not open"), "{none}");
+    Ok(())
+}
+
+fn pidfds_are_sent() -> Outcome {
+    let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
+    let socket = stage.bundle.path().join("pidfd");
+    let listener = UnixListener::bind(&socket)?;
+    stage.does(&["create", "--pidfd-socket", socket.to_str().unwrap(), stage.id()]);
+    let (word, pidfd) = receive(&listener.accept()?.0);
+    assert_eq!(word, b"standard");
+    rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
+    eventually("wait for the end", || stage.status() == "stopped");
+    stage.does(&["delete", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn versions_features_and_mistakes_answer() -> Outcome {
+    let version = Run::new(corten()).arg("--version").output()?.success()?.stdout;
+    assert!(version.starts_with("corten version ") && version.contains("\nspec: 1.3.0"), "{version}");
+    let features: serde_json::Value = Run::new(corten()).arg("features").output()?.success()?.json()?;
+    assert_eq!(features["ociVersionMax"], "1.3.0");
+    assert_eq!(features["linux"]["seccomp"]["enabled"], false);
+    assert!(features["mountOptions"].as_array().unwrap().contains(&"rro".into()));
+    for wrong in [&["dance"][..], &["run"], &["run", "--dance", "x"], &["--systemd-group", "list"], &[]] {
+        let output = Run::new(corten()).args(wrong).output()?;
+        assert_eq!(output.status.code(), Some(1), "{wrong:?}: {}", output.describe());
+        assert!(output.stderr.contains("Usage"), "{wrong:?}: {}", output.describe());
+    }
+    Run::new(corten()).args(["run", "--help"]).output()?.success()?;
+    Ok(())
+}
+
+fn logs_have_runcs_forms() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let log = stage.bundle.path().join("log");
+    let root = stage.state();
+    let run = |format: &str| {
+        let run = Run::new(corten()).arg("--root").arg(&root).arg("--log").arg(&log);
+        run.args(["--log-format", format, "state", "nobody"]).output().unwrap().code(1).unwrap()
+    };
+    assert_eq!(run("json").stderr, "container does not exist\n", "for a person");
+    let line: serde_json::Value = serde_json::from_str(std::fs::read_to_string(&log)?.trim())?;
+    assert_eq!((&line["level"], &line["msg"]), (&"error".into(), &"container does not exist".into()));
+    run("text");
+    let lines = std::fs::read_to_string(&log)?;
+    assert!(lines.ends_with("level=error msg=\"container does not exist\"\n"), "{lines}");
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    common::run(&[
+        ("an_unmodified_bundle_with_busybox_runs", an_unmodified_bundle_with_busybox_runs),
+        ("a_container_lives_step_by_step", a_container_lives_step_by_step),
+        ("containers_are_listed", containers_are_listed),
+        ("exit_statuses_pass_through", exit_statuses_pass_through),
+        ("exec_takes_its_options", exec_takes_its_options),
+        ("descriptors_are_inherited_only_where_asked_for", descriptors_are_inherited_only_where_asked_for),
+        ("pidfds_are_sent", pidfds_are_sent),
+        ("versions_features_and_mistakes_answer", versions_features_and_mistakes_answer),
+        ("logs_have_runcs_forms", logs_have_runcs_forms),
+    ])
+}

@@ -23,6 +23,7 @@ use crate::{Requirement, missing};
 pub struct Suite {
     trials: Vec<Trial>,
     ignored: Vec<(String, String)>,
+    alone: bool,
 }
 
 impl Suite {
@@ -70,6 +71,12 @@ impl Suite {
         }
     }
 
+    /// No two cases at the same time, for they look at their whole process.
+    pub fn one_at_a_time(mut self) -> Suite {
+        self.alone = true;
+        self
+    }
+
     /// A case that cannot run here.
     pub fn ignored(mut self, name: &str, reason: &str) -> Suite {
         let error = format!("cannot run here: {reason}");
@@ -85,7 +92,10 @@ impl Suite {
             eprintln!("corten-testkit: cannot enter the view: {error}");
             return ExitCode::FAILURE;
         }
-        let arguments = Arguments::from_args();
+        let mut arguments = Arguments::from_args();
+        if self.alone {
+            arguments.test_threads = Some(1);
+        }
         let runs = !arguments.list && !arguments.ignored && !arguments.include_ignored;
         let ignored: Vec<_> =
             self.ignored.into_iter().filter(|(name, _)| runs && selected(&arguments, name)).collect();

@@ -83,7 +83,9 @@ fn two_hundred_containers_from_four_threads() -> Outcome {
             .map(|starter| {
                 let (runtime, bundle) = (&runtime, &bundle);
                 let numbers = (0..CONTAINERS).skip(starter).step_by(STARTERS);
-                scope.spawn(move || numbers.map(|number| one(runtime, bundle, number)).count())
+                scope.spawn(move || {
+                    numbers.map(|number| one(runtime, bundle, number)).collect::<Vec<_>>().len()
+                })
             })
             .collect();
         let count: usize = starters.into_iter().map(|starter| starter.join().unwrap()).sum();

@@ -3,11 +3,14 @@
 //!
 //! `corten-probe [report] [sysctl=NAME]… [out=PATH]` prints a [`corten_testkit::Report`]. `corten-probe ACTION…` prints
 //! `{"ok":true,…}` with status 0, or `{"error":"EPERM","errno":1}` with status 1.
+//!
+//! `corten-probe trace ROLE COUNT PROGRAM…`, outside of containers, kills one process of a start after its COUNTth message.
 #![no_main]
 
 mod act;
 mod kernel;
 mod observe;
+mod trace;
 
 use std::ffi::c_int;
 use std::io::Write;
@@ -22,6 +25,7 @@ extern "C" fn main(_count: c_int, _arguments: *const *const std::ffi::c_char) ->
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     match arguments.get(1).map(String::as_str) {
         None | Some("report") => report(&arguments),
+        Some("trace") => trace::trace(&arguments[2..]),
         Some(action) => act::perform(action, &arguments[2..]),
     }
 }

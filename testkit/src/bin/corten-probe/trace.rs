@@ -1,0 +1,181 @@
+//! A tracer that kills one process of a container's start after a message, whichever it sends or receives (ptrace(2)).
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ffi::{c_int, c_long};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use serde_json::json;
+
+/// Who a process is: known by who cloned it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Runtime,
+    Stage1,
+    Init,
+    Other,
+}
+
+struct Traced {
+    role: Role,
+    /// The system call that it is in.
+    call: Option<u64>,
+}
+
+/// `trace ROLE COUNT PROGRAM ARGUMENT…`: prints who was killed, how the program ended, and every process there was.
+pub fn trace(arguments: &[String]) -> c_int {
+    let [role, count, program, rest @ ..] = arguments else { return 2 };
+    let role = match role.as_str() {
+        "runtime" => Role::Runtime,
+        "stage1" => Role::Stage1,
+        _ => Role::Init,
+    };
+    let mut command = Command::new(program);
+    command.args(rest);
+    // SAFETY: the call between fork and exec takes numbers only.
+    unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)) };
+    let traced = command.spawn().and_then(|child| {
+        let mut tracer = Tracer {
+            target: role,
+            count: count.parse().unwrap_or(0),
+            runtime: child.id().cast_signed(),
+            traced: BTreeMap::new(),
+            early: Vec::new(),
+            killed: false,
+        };
+        tracer.run()
+    });
+    match traced {
+        Ok(outcome) => {
+            println!("{outcome}");
+            0
+        }
+        Err(error) => {
+            eprintln!("trace: {error}");
+            1
+        }
+    }
+}
+
+struct Tracer {
+    target: Role,
+    count: usize,
+    runtime: libc::pid_t,
+    traced: BTreeMap<libc::pid_t, Traced>,
+    /// Children that have stopped before their parent told of them.
+    early: Vec<libc::pid_t>,
+    killed: bool,
+}
+
+impl Tracer {
+    /// Until the runtime has ended; what it leaves running is let go.
+    fn run(&mut self) -> io::Result<serde_json::Value> {
+        wait(self.runtime)?;
+        let options = libc::PTRACE_O_TRACESYSGOOD
+            | libc::PTRACE_O_TRACEFORK
+            | libc::PTRACE_O_TRACEVFORK
+            | libc::PTRACE_O_TRACECLONE;
+        ptrace(libc::PTRACE_SETOPTIONS, self.runtime, 0, options as usize)?;
+        self.traced.insert(self.runtime, Traced { role: Role::Runtime, call: None });
+        resume(self.runtime, 0);
+        loop {
+            let (pid, status) = wait(-1)?;
+            if libc::WIFSTOPPED(status) {
+                self.stopped(pid, status)?;
+            } else if pid == self.runtime {
+                let pids: Vec<_> = self.traced.keys().filter(|pid| **pid != self.runtime).collect();
+                let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+                let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+                return Ok(json!({ "killed": self.killed, "code": code, "signal": signal, "pids": pids }));
+            }
+        }
+    }
+
+    fn stopped(&mut self, pid: libc::pid_t, status: c_int) -> io::Result<()> {
+        const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
+        let Some(traced) = self.traced.get(&pid) else {
+            self.early.push(pid);
+            return Ok(());
+        };
+        let role = traced.role;
+        if status >> 16 != 0 {
+            self.cloned(pid, role)?;
+            resume(pid, 0);
+            return Ok(());
+        }
+        match libc::WSTOPSIG(status) {
+            SYSCALL_STOP => {
+                if self.message_done(pid)? && role == self.target {
+                    self.count = self.count.saturating_sub(1);
+                    if self.count == 0 && !self.killed {
+                        self.killed = true;
+                        // SAFETY: takes numbers only; the process is a tracee, so its number is its own.
+                        unsafe { libc::kill(pid, libc::SIGKILL) };
+                    }
+                }
+                resume(pid, 0);
+            }
+            // The stop with which a tracee begins, and the one after its execve.
+            libc::SIGSTOP | libc::SIGTRAP => resume(pid, 0),
+            signal => resume(pid, signal),
+        }
+        Ok(())
+    }
+
+    fn cloned(&mut self, parent: libc::pid_t, role: Role) -> io::Result<()> {
+        let mut child: libc::c_ulong = 0;
+        ptrace(libc::PTRACE_GETEVENTMSG, parent, 0, &raw mut child as usize)?;
+        let child = libc::pid_t::try_from(child).map_err(io::Error::other)?;
+        let role = match role {
+            Role::Runtime => Role::Stage1,
+            Role::Stage1 => Role::Init,
+            _ => Role::Other,
+        };
+        self.traced.insert(child, Traced { role, call: None });
+        if let Some(index) = self.early.iter().position(|early| *early == child) {
+            self.early.remove(index);
+            resume(child, 0);
+        }
+        Ok(())
+    }
+
+    /// Whether a system call that sends or receives a message has just ended.
+    fn message_done(&mut self, pid: libc::pid_t) -> io::Result<bool> {
+        // SAFETY: plain numbers, for which zeros are values.
+        let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
+        let size = size_of::<libc::ptrace_syscall_info>();
+        match ptrace(libc::PTRACE_GET_SYSCALL_INFO, pid, size, &raw mut info as usize) {
+            // It was killed meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
+            other => other?,
+        };
+        let Some(traced) = self.traced.get_mut(&pid) else { return Ok(false) };
+        if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
+            // SAFETY: at the entry of a system call this member of the union is set.
+            traced.call = Some(unsafe { info.u.entry.nr });
+            return Ok(false);
+        }
+        let call = traced.call.take();
+        Ok([libc::SYS_sendmsg, libc::SYS_recvmsg].iter().any(|number| call == u64::try_from(*number).ok()))
+    }
+}
+
+fn resume(pid: libc::pid_t, signal: c_int) {
+    // One that was killed meanwhile is told of by the next wait.
+    let _ = ptrace(libc::PTRACE_SYSCALL, pid, 0, signal.cast_unsigned() as usize);
+}
+
+fn wait(pid: libc::pid_t) -> io::Result<(libc::pid_t, c_int)> {
+    let mut status = 0;
+    // SAFETY: the status is valid for writing.
+    let pid = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok((pid, status)) }
+}
+
+fn ptrace(request: libc::c_uint, pid: libc::pid_t, address: usize, data: usize) -> io::Result<c_long> {
+    // SAFETY: `address` and `data` are numbers, or the address of a live value that the request writes.
+    let done = unsafe { libc::ptrace(request, pid, address, data) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(done) }
+}

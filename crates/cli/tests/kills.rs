@@ -4,7 +4,6 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten, eventually};
@@ -31,6 +30,12 @@ fn trace(stage: &Stage, role: &str, count: usize, command: &[&str]) -> Traced {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {}", output.describe()))
 }
 
+/// Whether a process is there, and not only waits for somebody to collect it.
+fn alive(pid: &i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 /// Kills each role after each message of a command, until a command lives to its end. `clean` checks after each, and makes
 /// room for the next; `finished` is what the command that was not disturbed must have done.
 fn kill_all(stage: &Stage, command: &[&str], clean: impl Fn(), finished: impl Fn()) {
@@ -49,7 +54,6 @@ fn kill_all(stage: &Stage, command: &[&str], clean: impl Fn(), finished: impl Fn
                 assert!(traced.code.is_some(), "{role} {count}: {traced:?}");
             }
             clean();
-            let alive = |pid: &i32| Path::new(&format!("/proc/{pid}")).exists();
             eventually("wait for the processes of a start to end", || !traced.pids.iter().any(alive));
             if !traced.killed {
                 assert!(count > least, "{role} has {count} messages");

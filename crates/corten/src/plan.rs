@@ -67,7 +67,7 @@ pub(crate) fn create(
         unshare_cgroup,
         time_offsets: namespaces.is_new(Namespace::Time).then(|| time_offsets(config.time_offsets())),
         loopback: namespaces.is_new(Namespace::Net),
-        rootfs: root_file_system(config, group)?,
+        rootfs: root_file_system(config, group, &mut fds)?,
         hostname: config.hostname().map(str::to_owned),
         domainname: config.domainname().map(str::to_owned),
         sysctls: sysctls(config)?,
@@ -241,9 +241,9 @@ fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
     config.sysctl().iter().map(|(name, value)| Ok((sysctl_path(name)?, value.clone()))).collect()
 }
 
-fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Rootfs> {
+fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptors) -> Result<rootfs::Rootfs> {
     let cgroups: Vec<_> = group.iter().flat_map(|group| hierarchies(group)).collect();
-    rootfs::plan(&rootfs::Request {
+    let mut plan = rootfs::plan(&rootfs::Request {
         rootfs: config.rootfs(),
         bundle: config.bundle().unwrap_or(config.rootfs()),
         readonly: config.readonlyfs(),
@@ -257,8 +257,11 @@ fn root_file_system(config: &Config, group: Option<&Group>) -> Result<rootfs::Ro
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
         cgroups: &cgroups,
-    })
-    .map_err(Error::from)
+    })?;
+    if config.namespaces().contains(Namespace::User) {
+        plan.open_sources(|tree| fds.push(tree))?;
+    }
+    Ok(plan)
 }
 
 impl From<crate::User> for corten_init::payload::User {

@@ -13,6 +13,7 @@ use super::isolate;
 use super::plan::{Hierarchy, Rootfs, Step, What};
 use super::root::{self, Root};
 use super::tree::{attach, clone_tree, make, set_propagation};
+use crate::inherited::Slot;
 use crate::{Doing, Failure, Result};
 
 /// A root file system that is mounted, but not yet entered.
@@ -28,7 +29,7 @@ pub struct Prepared {
 
 impl Rootfs {
     /// Makes the mounts, devices and links of the container, beside the present root.
-    pub fn prepare(self) -> Result<Prepared> {
+    pub fn prepare(mut self) -> Result<Prepared> {
         if !self.mount_namespace {
             let root = root::host(&self.path)
                 .doing(|| format!("open the root file system {}", self.path.display()))?;
@@ -36,7 +37,7 @@ impl Rootfs {
         }
         isolate::isolate(&self)?;
         // Before anything is mounted, so that no mount can change what a source's path means.
-        let sources = self.mounts.iter().map(open_source).collect::<Result<Vec<_>>>()?;
+        let sources = self.mounts.iter_mut().map(open_source).collect::<Result<Vec<_>>>()?;
         let null = if self.masked.is_empty() { None } else { Some(devices::host_null()?) };
         let host_devices = devices::open_host(&self)?;
         let root = Root(isolate::attach_root(&self.path)?);
@@ -50,11 +51,34 @@ impl Rootfs {
     }
 }
 
+impl Rootfs {
+    /// Opens the sources of bind mounts beforehand, in the runtime: root of a user namespace may not get to all of them.
+    /// What the runtime may not copy either, init tries itself.
+    pub fn open_sources(&mut self, mut hand_over: impl FnMut(OwnedFd) -> Slot) -> Result<()> {
+        for step in &mut self.mounts {
+            let What::Bind { source, recursive, tree } = &mut step.what else { continue };
+            match clone_tree(CWD, source, *recursive) {
+                Ok(copy) => *tree = Some(hand_over(copy)),
+                Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno).doing(|| bind(source, &step.destination)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bind(source: &Path, destination: &Path) -> String {
+    format!("bind mount {} at {}", source.display(), destination.display())
+}
+
 /// The source of a bind mount, as a tree of its own.
-fn open_source(step: &Step) -> Result<Option<OwnedFd>> {
-    let What::Bind { source, recursive } = &step.what else { return Ok(None) };
-    let doing = || format!("bind mount {} at {}", source.display(), step.destination.display());
-    let tree = clone_tree(CWD, source, *recursive).doing(doing)?;
+fn open_source(step: &mut Step) -> Result<Option<OwnedFd>> {
+    let What::Bind { source, recursive, tree } = &mut step.what else { return Ok(None) };
+    let doing = || bind(source, &step.destination);
+    let tree = match tree.take() {
+        Some(slot) => slot.take()?,
+        None => clone_tree(CWD, source, *recursive).doing(doing)?,
+    };
     if step.destination == Path::new("/proc") {
         const PROC_SUPER_MAGIC: i64 = 0x9fa0;
         if rustix::fs::fstatfs(&tree).doing(doing)?.f_type as i64 != PROC_SUPER_MAGIC {
@@ -66,7 +90,6 @@ fn open_source(step: &Step) -> Result<Option<OwnedFd>> {
 
 impl Prepared {
     fn mount(&mut self, step: &Step, source: Option<OwnedFd>) -> Result<()> {
-        let at = step.destination.display();
         match &step.what {
             What::Bind { source: path, .. } => {
                 let Some(tree) = source else { return Ok(()) };
@@ -74,7 +97,7 @@ impl Prepared {
                     true => self.root.directory(&step.destination)?,
                     false => self.root.file(&step.destination)?,
                 };
-                let doing = || format!("bind mount {} at {at}", path.display());
+                let doing = || bind(path, &step.destination);
                 set_exactly(tree.as_fd(), step).doing(doing)?;
                 spread(tree.as_fd(), step).doing(doing)?;
                 attach(&tree, place).doing(doing)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::Options;
 use super::root::clean;
+use crate::inherited::Slot;
 use crate::{Failure, Result};
 
 /// What a configuration says of the root file system.
@@ -75,7 +76,7 @@ pub(super) struct Spread {
 }
 
 /// One mount to make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
     pub(super) destination: PathBuf,
     pub(super) what: What,
@@ -87,10 +88,10 @@ pub(super) struct Step {
 }
 
 /// What is mounted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum What {
-    /// A part of the host.
-    Bind { source: PathBuf, recursive: bool },
+    /// A part of the host; a copy of the mount may come as a descriptor.
+    Bind { source: PathBuf, recursive: bool, tree: Option<Slot> },
     /// A file system.
     FileSystem { kind: String, source: String, flags: Vec<String>, data: Vec<String>, copy_up: bool },
     /// The control groups.
@@ -221,7 +222,7 @@ fn what(mount: &Mount, path: &Path, options: &Options, request: &Request<'_>) ->
                 "mounts: bind mount at {at} cannot have the option {data:?}"
             )));
         }
-        return Ok(What::Bind { source: request.bundle.join(source), recursive });
+        return Ok(What::Bind { source: request.bundle.join(source), recursive, tree: None });
     }
     let Some(kind) = kind else {
         return Err(Failure::invalid(format!("mounts: the mount at {at} has no type")));

@@ -57,9 +57,9 @@ pub struct Report {
     pub pid: i32,
     /// Its parent's; 0 where the parent is in another pid namespace.
     pub ppid: i32,
-    /// Its session.
+    /// Its session; 0 where the leader is in another pid namespace.
     pub sid: i32,
-    /// Its process group.
+    /// Its process group; 0 where the leader is in another pid namespace.
     pub pgid: i32,
     /// User ids.
     pub uids: Ids,

@@ -241,13 +241,15 @@ impl ProcessBuilder {
             return Err(Error::invalid(format!("{text:?} contains a NUL byte")));
         }
         self.ids()?;
+        if !self.cwd.starts_with('/') && !self.cwd.is_empty() {
+            return Err(Error::invalid(format!("cwd must be an absolute path, not {:?}", self.cwd)));
+        }
         let own_stdio = !matches!(self.stdio, Stdio::Null);
         let listening = usize::try_from(self.listen_fds).unwrap_or(usize::MAX);
         let upwards = |path: &String| path.starts_with('/') || path.split('/').any(|part| part == "..");
         let problem = match () {
             () if self.args.first().is_none_or(String::is_empty) => "args must not be empty",
             () if self.cwd.is_empty() => "cwd must not be empty",
-            () if !self.cwd.starts_with('/') => "cwd must be an absolute path",
             () if self.terminal && own_stdio => "a terminal is standard input, output and error already",
             () if self.console_socket.is_some() && !self.terminal => "a console socket needs a terminal",
             () if listening > self.preserve_fds.len() => {

@@ -110,7 +110,9 @@ pub fn refusal(edit: impl FnOnce(&mut oci::Spec)) -> Error {
         Ok(container) => container,
         Err(error) => return error,
     };
-    let error = container.run(stage.process().build().unwrap()).unwrap_err();
+    let document = stage.bundle.spec.process.as_ref().unwrap();
+    let process = Process::from_spec(document).and_then(ProcessBuilder::build);
+    let error = process.and_then(|process| container.run(process)).unwrap_err();
     container.destroy().map_err(Error::from).unwrap();
     assert!(stage.runtime.list().unwrap().is_empty());
     error

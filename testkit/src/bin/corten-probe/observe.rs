@@ -22,8 +22,9 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
     Report {
         pid: rustix::process::getpid().as_raw_nonzero().get(),
         ppid: rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get()),
-        sid: rustix::process::getsid(None).map_or(0, |pid| pid.as_raw_nonzero().get()),
-        pgid: rustix::process::getpgrp().as_raw_nonzero().get(),
+        // Not by their system calls: rustix knows no 0, which is a leader in another pid namespace.
+        pgid: stat_field(stat.as_deref(), 5).unwrap_or(0),
+        sid: stat_field(stat.as_deref(), 6).unwrap_or(0),
         uids: status.ids("Uid", rustix::process::getuid().as_raw(), rustix::process::geteuid().as_raw()),
         gids: status.ids("Gid", rustix::process::getgid().as_raw(), rustix::process::getegid().as_raw()),
         groups: rustix::process::getgroups()

@@ -70,7 +70,8 @@ impl Handle {
         {
             return Ok(Status::Paused);
         }
-        Ok(if self.store.open_gate()?.is_some() { Status::Created } else { Status::Running })
+        let waits = init.starting || self.store.open_gate()?.is_some();
+        Ok(if waits { Status::Created } else { Status::Running })
     }
 
     /// Its state in the form of the OCI specification.

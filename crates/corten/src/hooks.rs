@@ -3,6 +3,12 @@
 use crate::oci::{Hook, State};
 use crate::{Config, Error, ErrorKind, Result};
 
+/// Whether there are hooks that run before the user's program.
+pub(crate) fn any_before_start(config: &Config) -> bool {
+    let hooks = config.hooks();
+    any_before_pivot(config) || !hooks.create_container.is_empty() || !hooks.start_container.is_empty()
+}
+
 /// Whether there are hooks that run before the container's root is changed.
 pub(crate) fn any_before_pivot(config: &Config) -> bool {
     let hooks = config.hooks();

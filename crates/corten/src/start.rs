@@ -112,7 +112,8 @@ fn begin(
         group.attach_v1(pid)?;
     }
     conversation.proceed()?;
-    saved.facts.init = Some(SavedInit::of(pid)?);
+    let starting = !waits && hooks::any_before_start(&saved.config);
+    saved.facts.init = Some(SavedInit { starting, ..SavedInit::of(pid)? });
     container.store.save(&saved.facts, &lock)?;
     drop(lock);
     if hooks::any_before_pivot(&saved.config) {
@@ -125,6 +126,12 @@ fn begin(
     }
     conversation.proceed()?;
     expect(conversation.next(ErrorStage::Init)?, if waits { Event::Waiting } else { Event::Executed })?;
+    if starting {
+        let lock = container.store.lock()?;
+        *saved = container.refresh()?;
+        saved.facts.init.iter_mut().for_each(|init| init.starting = false);
+        container.store.save(&saved.facts, &lock)?;
+    }
     let terminal = hand_over(console, conversation.take_terminal())?;
     let (pid, pidfd) = conversation.finish()?;
     Ok((Started::new(pid, pidfd), terminal))
@@ -183,7 +190,7 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
     }
     let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
     let Some(gate) = container.store.open_gate()? else {
-        return refuse("cannot start a container that has stopped");
+        return refuse("cannot start a container that does not wait for it");
     };
     rustix::io::write(&gate, b"0").map_err(|errno| Error::io("open the start gate", errno))?;
     container.store.remove_gate()?;

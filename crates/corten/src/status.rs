@@ -62,7 +62,7 @@ impl SavedInit {
     /// Notes a process that has just been started.
     pub(crate) fn of(pid: i32) -> Result<Self> {
         match stat(pid)? {
-            Some((_, start_time)) => Ok(Self { pid, start_time }),
+            Some((_, start_time)) => Ok(Self { pid, start_time, starting: false }),
             None => {
                 Err(Error::new(crate::ErrorKind::Protocol, "the container's process has ended unexpectedly"))
             }

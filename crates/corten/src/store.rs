@@ -53,6 +53,10 @@ pub(crate) struct SavedInit {
     pub(crate) pid: i32,
     /// Start time in clock ticks after boot (proc_pid_stat(5), field 22).
     pub(crate) start_time: u64,
+    /// Whether it is still on its way to the user's program, and hooks, which may look at the container, run meanwhile.
+    /// A container with a start gate needs no such mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) starting: bool,
 }
 
 /// The present version of [`Facts`] and of the configuration's file.

@@ -147,6 +147,7 @@ fn live(container: &corten::Container, rootfs: &Path, command: &[String]) -> Res
     container.signal(Signal::CONT)?;
     let state = container.state()?;
     eprintln!("state: {} since {}, root {}", state.id, state.created, state.rootfs.display());
+    eprintln!("cgroups: {:?}", state.cgroup_paths);
 
     // The user's program runs from here on, and the exit status is its.
     let status = child.release()?.wait()?;

@@ -21,21 +21,34 @@ pub fn corten() -> &'static Path {
 fn binary(variable: &str, package: &str, name: &str) -> PathBuf {
     match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
-        None => match build(package, name, !cfg!(debug_assertions)) {
+        None => match build(package, Target::Bin(name), !cfg!(debug_assertions)) {
             Ok(path) => path,
             Err(message) => panic!("cannot build {name}, and {variable} does not name it: {message}"),
         },
     }
 }
 
+/// A program of a package, as cargo sorts them.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// One to install.
+    Bin(&'a str),
+    /// An example.
+    Example(&'a str),
+}
+
 /// Builds a program of this workspace, and takes its path from what cargo says. Cargo holds a lock on its directory, so
 /// that processes that do this at the same time build one after the other.
-pub fn build(package: &str, name: &str, release: bool) -> Result<PathBuf, String> {
+pub fn build(package: &str, target: Target<'_>, release: bool) -> Result<PathBuf, String> {
+    let (kind, name) = match target {
+        Target::Bin(name) => ("--bin", name),
+        Target::Example(name) => ("--example", name),
+    };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", package])
-        .args(["--bin", name])
+        .args([kind, name])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());

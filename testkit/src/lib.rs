@@ -15,7 +15,7 @@ mod run;
 mod suite;
 mod view;
 
-pub use binaries::{build, corten, probe};
+pub use binaries::{Target, build, corten, probe};
 pub use bundle::{Bundle, default_spec};
 pub use host::{Requirement, missing};
 pub use leaks::{Snapshot, Watch};

@@ -7,7 +7,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use corten_testkit::{Requirement, View, build, missing};
+use corten_testkit::{Requirement, Target, View, build, missing};
 
 use contestant::Contestant;
 use table::Sample;
@@ -78,8 +78,8 @@ pub fn bench(options: &Options) -> Result<(), String> {
     if options.fetch {
         peers::fetch()?;
     }
-    let corten = build("corten-cli", "corten", true)?;
-    let library = build("xtask", "corten-bench-library", true)?;
+    let corten = build("corten-cli", Target::Bin("corten"), true)?;
+    let library = build("xtask", Target::Bin("corten-bench-library"), true)?;
     // Built now: while it is measured, nothing else is to run.
     corten_testkit::probe();
     let view = options.view.unwrap_or(if View::V1.missing().is_none() { View::V1 } else { View::V2 });

@@ -23,7 +23,7 @@ pub use libtest_mimic::Failed;
 pub use report::{
     CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Signals, Window,
 };
-pub use rootfs::{Rootfs, Scratch};
+pub use rootfs::{Rootfs, Scratch, install};
 pub use run::{Output, Run};
 pub use suite::Suite;
 pub use view::View;

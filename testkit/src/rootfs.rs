@@ -133,11 +133,11 @@ pub(crate) fn busybox() -> Option<&'static Path> {
     ["/bin/busybox", "/usr/bin/busybox"].into_iter().map(Path::new).find(|path| path.exists())
 }
 
-/// Brings a program into a root file system without this process ever having it open for writing: a process that another
+/// Brings a program to another place without this process ever having it open for writing: a process that another
 /// thread forks meanwhile would inherit the descriptor, and for so long execve(2) of the program is ETXTBSY.
-fn install(program: &Path, target: &Path) -> io::Result<()> {
+pub fn install(program: &Path, target: &Path) -> io::Result<()> {
     // A link to a program of the system would let a container write to it.
-    let ours = program == crate::probe();
+    let ours = Some(program) != busybox();
     if ours && fs::hard_link(program, target).is_ok() {
         return Ok(());
     }

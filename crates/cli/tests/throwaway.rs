@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use common::{Outcome, corten, eventually};
-use corten_testkit::{Requirement, Run, Scratch, Suite};
+use corten_testkit::{Requirement, Run, Scratch, Suite, install};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::Winsize;
 
@@ -27,7 +27,7 @@ impl Place {
         let temporary = scratch.path().join("tmp");
         fs::create_dir(&temporary).unwrap();
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777)).unwrap();
-        fs::copy(corten(), scratch.path().join("corten")).unwrap();
+        install(corten(), &scratch.path().join("corten")).unwrap();
         Self(scratch)
     }
 

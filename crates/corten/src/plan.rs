@@ -40,7 +40,7 @@ pub(crate) fn create(
     state: oci::State,
 ) -> Result<Plan> {
     let namespaces = config.namespaces();
-    let attributes = process.attributes_in(config)?;
+    let attributes = process.attributes_in(config);
     let Process { stdio, preserve_fds, .. } = &process;
     let mut fds = descriptors(stdio, preserve_fds, process.terminal)?;
     let cgroup = group.map(Group::clone_target).transpose()?.flatten();
@@ -94,7 +94,7 @@ pub(crate) fn exec(
     if !namespaces.contains(Namespace::Mount) {
         return Err(Error::unsupported("exec in a container without a mount namespace is not supported"));
     }
-    let attributes = process.attributes_in(config)?;
+    let attributes = process.attributes_in(config);
     let mut fds = descriptors(&process.stdio, &process.preserve_fds, process.terminal)?;
     let cgroup = group.map(Group::clone_target).transpose()?.flatten();
     let kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();

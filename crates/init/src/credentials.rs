@@ -62,17 +62,30 @@ fn become_user(identity: &Identity) -> Result<()> {
         Ok(()) => {}
         // Denied in an unprivileged user namespace, where there is nothing to give up and nothing was asked for.
         Err(Errno::PERM) if ids.is_empty() => {}
-        Err(errno) => return Err(Failure::system(format!("set the additional groups {groups:?}"), errno)),
+        Err(errno) => {
+            let failure = Failure::system(format!("set the additional groups {groups:?}"), errno);
+            return Err(match errno {
+                Errno::PERM => failure.hint(
+                    "the user namespace denies it, as one does that maps nothing but its maker's own group",
+                ),
+                _ => unmapped(failure),
+            });
+        }
     }
-    let hint = "the id must be mapped into the container's user namespace";
     let gid_typed = Gid::from_raw(*gid);
     set_thread_res_gid(gid_typed, gid_typed, gid_typed)
         .doing(|| format!("become group {gid}"))
-        .map_err(|failure| if failure.is(Errno::INVAL) { failure.hint(hint) } else { failure })?;
+        .map_err(unmapped)?;
     let uid_typed = Uid::from_raw(*uid);
     set_thread_res_uid(uid_typed, uid_typed, uid_typed)
         .doing(|| format!("become user {uid}"))
-        .map_err(|failure| if failure.is(Errno::INVAL) { failure.hint(hint) } else { failure })
+        .map_err(unmapped)
+}
+
+/// The usual reason of EINVAL for an id.
+fn unmapped(failure: Failure) -> Failure {
+    let hint = "the id must be mapped into the container's user namespace";
+    if failure.is(Errno::INVAL) { failure.hint(hint) } else { failure }
 }
 
 /// Capabilities in the order of their numbers.

@@ -81,16 +81,8 @@ impl Process {
     }
 
     /// What this program may do in a container: what it sets itself, and for the rest what the container sets.
-    ///
-    /// Fails where the container cannot give it: additional groups to a user who is not root.
-    pub(crate) fn attributes_in(&self, config: &Config) -> Result<Attributes> {
-        let groups = !self.additional_gids.is_empty() || !self.additional_groups.is_empty();
-        if config.rootless_euid() && groups {
-            return Err(Error::invalid(
-                "cannot set additional groups in a container of a user who is not root",
-            ));
-        }
-        Ok(self.attributes.over(config.attributes()))
+    pub(crate) fn attributes_in(&self, config: &Config) -> Attributes {
+        self.attributes.over(config.attributes())
     }
 }
 

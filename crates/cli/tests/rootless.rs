@@ -1,0 +1,177 @@
+//! The commands as an ordinary user.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::process::ExitCode;
+
+use common::{Outcome, corten};
+use corten_oci::{IdMapping, Memory, Resources, Spec};
+use corten_testkit::{Bundle, Report, Requirement, Rootfs, Run, Suite, install};
+
+/// The user is `nobody`, whom every system has.
+const USER: u32 = 65534;
+
+/// A bundle, a state directory and the program, all within a user's reach.
+struct Stage(Bundle);
+
+impl Stage {
+    fn new(edit: impl FnOnce(&mut Spec)) -> Self {
+        let rootfs = Rootfs::new().unwrap();
+        rootfs.give_to(USER, USER).unwrap();
+        let directory = rootfs.scratch().path();
+        install(corten(), &directory.join("corten")).unwrap();
+        fs::create_dir(directory.join("state")).unwrap();
+        chown(directory.join("state"), Some(USER), Some(USER)).unwrap();
+        chown(directory, Some(USER), Some(USER)).unwrap();
+        let mut stage = Self(Bundle::new(rootfs, |_| {}).unwrap());
+        fs::remove_file(stage.0.path().join("config.json")).unwrap();
+        stage.corten(&["spec", "--rootless"]).output().unwrap().success().unwrap();
+        let text = fs::read(stage.0.path().join("config.json")).unwrap();
+        stage.0.spec = serde_json::from_slice(&text).unwrap();
+        let process = stage.0.spec.process.as_mut().unwrap();
+        process.terminal = false;
+        process.args = vec!["/bin/probe".to_owned()];
+        edit(&mut stage.0.spec);
+        stage.0.write().unwrap();
+        stage
+    }
+
+    /// What the user types.
+    fn words(&self, arguments: &[&str]) -> Vec<String> {
+        let (program, state) = (self.0.path().join("corten"), self.0.path().join("state"));
+        let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let own = [program.to_str().unwrap(), "--root", state.to_str().unwrap()];
+        user.iter().chain(&own).chain(arguments).map(|word| (*word).to_owned()).collect()
+    }
+
+    fn corten(&self, arguments: &[&str]) -> Run {
+        let words = self.words(arguments);
+        Run::new(&words[0]).args(&words[1..]).current_dir(self.0.path())
+    }
+
+    /// The same where the user has been granted these ids, for users and for groups.
+    fn granted(&self, grant: &str, arguments: &[&str]) -> Run {
+        let file = self.0.path().join("grant");
+        fs::write(&file, grant).unwrap();
+        let script = r#"mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@""#;
+        let run = Run::new("unshare").args(["--mount", "sh", "-c", script]).arg(file);
+        run.args(self.words(arguments)).current_dir(self.0.path())
+    }
+
+    fn id(&self) -> &str {
+        self.0.id()
+    }
+
+    fn nothing_is_left(&self) {
+        assert_eq!(fs::read_dir(self.0.path().join("state")).unwrap().count(), 0);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.corten(&["delete", "--force", self.id()]).output().unwrap();
+    }
+}
+
+fn map(container_id: u32, host_id: u32, size: u32) -> IdMapping {
+    IdMapping { container_id, host_id, size }
+}
+
+fn one_runs_with_the_users_own_id() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let output = stage.corten(&["run", stage.id()]).output()?.success()?;
+    let report: Report = output.json()?;
+    assert_eq!(report.uid_map, Some(vec!["0 65534 1".to_owned()]));
+    assert_eq!(report.gid_map, Some(vec!["0 65534 1".to_owned()]));
+    assert_eq!(report.setgroups.as_deref(), Some("deny"));
+    assert_eq!((report.uids.real, report.gids.real, report.pid), (0, 0, 1));
+    assert!(report.capabilities.unwrap().effective.names.contains(&"CAP_KILL".to_owned()));
+    let null = report.devices.unwrap().remove("/dev/null").unwrap();
+    assert_eq!((null.major, null.minor), (1, 3));
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn one_lives_step_by_step() -> Outcome {
+    let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
+    let id = stage.id();
+    let does = |arguments: &[&str]| stage.corten(arguments).output().unwrap().success().unwrap();
+    does(&["create", id]);
+    does(&["start", id]);
+    let state: serde_json::Value = does(&["state", id]).json()?;
+    assert_eq!(state["status"], "running");
+    let report: Report = does(&["exec", id, "/bin/probe"]).json()?;
+    assert_eq!(report.uids.real, 0);
+    let theirs = fs::read_link(format!("/proc/{}/ns/user", state["pid"]))?;
+    assert_eq!(report.namespace("user"), theirs.to_str());
+    does(&["kill", id, "KILL"]);
+    common::eventually("wait for the end", || {
+        let state: serde_json::Value = does(&["state", id]).json().unwrap();
+        state["status"] == "stopped"
+    });
+    does(&["delete", id]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn granted_ids_are_mapped_by_the_helpers() -> Outcome {
+    let stage = Stage::new(|spec| {
+        let linux = spec.linux.as_mut().unwrap();
+        linux.uid_mappings = vec![map(0, USER, 1), map(1, 300_000, 65_535)];
+        linux.gid_mappings = linux.uid_mappings.clone();
+        let user = &mut spec.process.as_mut().unwrap().user;
+        (user.uid, user.gid, user.additional_gids) = (5, 6, vec![7, 8]);
+    });
+    let report: Report =
+        stage.granted("nobody:300000:65536\n", &["run", stage.id()]).output()?.success()?.json()?;
+    assert_eq!(report.uid_map, Some(vec!["0 65534 1".to_owned(), "1 300000 65535".to_owned()]));
+    assert_eq!((report.uids.real, report.gids.real), (5, 6));
+    assert_eq!((report.groups, report.setgroups.as_deref()), (vec![7, 8], Some("allow")));
+    stage.nothing_is_left();
+    // The same without the grant.
+    let output = stage.granted("other:300000:65536\n", &["run", stage.id()]).output()?.code(1)?;
+    assert!(output.stderr.contains("newuidmap does not map these ids"), "{}", output.stderr);
+    assert!(output.stderr.contains("/etc/subuid"), "{}", output.stderr);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn what_takes_privileges_is_refused() -> Outcome {
+    // A limit that nobody may set is not left aside.
+    let memory = Memory { limit: Some(64 << 20), ..Memory::default() };
+    let limited = Stage::new(|spec| {
+        let resources = Resources { memory: Some(memory), ..Resources::default() };
+        spec.linux.as_mut().unwrap().resources = Some(resources);
+    });
+    let output = limited.corten(&["run", limited.id()]).output()?.code(1)?;
+    assert!(output.stderr.contains("cgroup"), "{}", output.stderr);
+    limited.nothing_is_left();
+    let plain = Stage::new(|spec| {
+        let linux = spec.linux.as_mut().unwrap();
+        linux.namespaces.retain(|namespace| namespace.typ != "user");
+        (linux.uid_mappings, linux.gid_mappings) = (Vec::new(), Vec::new());
+    });
+    let output = plain.corten(&["run", plain.id()]).output()?.code(1)?;
+    assert!(output.stderr.contains("user namespace"), "{}", output.stderr);
+    plain.nothing_is_left();
+    let grouped = Stage::new(|spec| spec.process.as_mut().unwrap().user.additional_gids = vec![7]);
+    let output = grouped.corten(&["run", grouped.id()]).output()?.code(1)?;
+    assert!(output.stderr.contains("set the additional groups [7]"), "{}", output.stderr);
+    grouped.nothing_is_left();
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    corten();
+    let user = [Requirement::Root, Requirement::UserNamespaces, Requirement::Program("setpriv")];
+    let helpers = [&user[..], &["newuidmap", "newgidmap", "unshare"].map(Requirement::Program)].concat();
+    Suite::new()
+        .needs(&user, "one_runs_with_the_users_own_id", one_runs_with_the_users_own_id)
+        .needs(&user, "one_lives_step_by_step", one_lives_step_by_step)
+        .needs(&helpers, "granted_ids_are_mapped_by_the_helpers", granted_ids_are_mapped_by_the_helpers)
+        .needs(&user, "what_takes_privileges_is_refused", what_takes_privileges_is_refused)
+        .run()
+}

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use corten_cgroups::Group;
 use corten_init::payload::{
-    Bootstrap, Capabilities, Create, Gate, Job, Join, JoinContainer, Payload, Process as Order, Rlimit,
+    Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Payload, Process as Order,
+    Rlimit,
 };
 use corten_init::rootfs;
 use corten_sys::namespace::Namespaces as Kinds;
@@ -23,8 +24,39 @@ pub(crate) struct Plan {
     pub(crate) payload: Payload,
     /// Its descriptors.
     pub(crate) fds: Descriptors,
-    /// Whether the runtime moves it into its cgroups once it exists, those that clone3(2) cannot put it into.
-    pub(crate) attach: bool,
+    /// The cgroups that the runtime moves it into once it exists.
+    pub(crate) attach: Attach,
+}
+
+/// The cgroups that clone3(2) cannot put a new process into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attach {
+    /// None.
+    Nothing,
+    /// Those of v1.
+    V1,
+    /// All: root of a user namespace that was joined may not clone into them.
+    Everything,
+}
+
+impl Attach {
+    fn of(group: Option<&Group>, cloned_into: bool) -> Self {
+        match group {
+            None => Self::Nothing,
+            Some(_) if !cloned_into => Self::Everything,
+            Some(group) if group.paths().is_unified() => Self::Nothing,
+            Some(_) => Self::V1,
+        }
+    }
+
+    /// Moves the process.
+    pub(crate) fn carry_out(self, group: Option<&Group>, pid: i32) -> Result<()> {
+        match (self, group) {
+            (Self::V1, Some(group)) => Ok(group.attach_v1(pid)?),
+            (Self::Everything, Some(group)) => Ok(group.attach(pid)?),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The default file mode creation mask (specification: `config.md#user`).
@@ -43,10 +75,11 @@ pub(crate) fn create(
     let attributes = process.attributes_in(config);
     let Process { stdio, preserve_fds, .. } = &process;
     let mut fds = descriptors(stdio, preserve_fds, process.terminal)?;
-    let cgroup = group.map(Group::clone_target).transpose()?.flatten();
-    let unified = group.is_some_and(|group| group.paths().is_unified());
-    // On v1 the cgroup namespace is made once the runtime has moved init: its root is where init is then.
-    let unshare_cgroup = namespaces.is_new(Namespace::Cgroup) && group.is_some() && !unified;
+    let joins_user = namespaces.contains(Namespace::User) && !namespaces.is_new(Namespace::User);
+    let cgroup = group.filter(|_| !joins_user).map(Group::clone_target).transpose()?.flatten();
+    let attach = Attach::of(group, !joins_user);
+    // Where the runtime moves init, the cgroup namespace is made after that: its root is where init is then.
+    let unshare_cgroup = namespaces.is_new(Namespace::Cgroup) && attach != Attach::Nothing;
     let new = |kind: &Namespace| namespaces.is_new(*kind);
     let late = |kind: &Namespace| *kind == Namespace::Time || (unshare_cgroup && *kind == Namespace::Cgroup);
     let kinds: Kinds =
@@ -63,6 +96,7 @@ pub(crate) fn create(
     };
     let create = Create {
         user_namespace: namespaces.contains(Namespace::User),
+        joined_maps: joined_maps(config),
         setgroups_denied: way == Way::OwnId,
         unshare_cgroup,
         time_offsets: namespaces.is_new(Namespace::Time).then(|| time_offsets(config.time_offsets())),
@@ -78,8 +112,14 @@ pub(crate) fn create(
         gate: gate.map(|(fifo, failure)| Gate { fifo: fds.push(fifo), failure: fds.push(failure) }),
     };
     let process = order(config, id, process, &attributes)?;
-    let attach = group.is_some() && !unified;
     Ok(Plan { payload: Payload { bootstrap, job: Job::Create(Box::new(create)), process }, fds, attach })
+}
+
+/// What the configuration says of the id maps of a user namespace that it joins.
+fn joined_maps(config: &Config) -> Option<IdMaps> {
+    let (users, groups) = (config.uid_mappings().to_vec(), config.gid_mappings().to_vec());
+    let said = !users.is_empty() || !groups.is_empty();
+    (said && !config.namespaces().is_new(Namespace::User)).then_some(IdMaps { users, groups })
 }
 
 /// Plans a program that joins a running container.
@@ -109,7 +149,7 @@ pub(crate) fn exec(
     };
     let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User) };
     let process = order(config, id, process, &attributes)?;
-    let attach = group.is_some_and(|group| !group.paths().is_unified());
+    let attach = Attach::of(group, true);
     Ok(Plan { payload: Payload { bootstrap, job, process }, fds, attach })
 }
 

@@ -106,11 +106,7 @@ fn begin(
     let mut conversation = ready.order(plan.fds, &plan.payload)?;
     let pid = conversation.pid();
     idmap::write(pid, &saved.config)?;
-    if plan.attach
-        && let Some(group) = group
-    {
-        group.attach_v1(pid)?;
-    }
+    plan.attach.carry_out(group, pid)?;
     conversation.proceed()?;
     let starting = !waits && hooks::any_before_start(&saved.config);
     saved.facts.init = Some(SavedInit { starting, ..SavedInit::of(pid)? });
@@ -234,11 +230,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
     let mut conversation = ready.order(plan.fds, &plan.payload)?;
-    if plan.attach
-        && let Some(group) = &group
-    {
-        group.attach_v1(conversation.pid())?;
-    }
+    plan.attach.carry_out(group.as_ref(), conversation.pid())?;
     conversation.proceed()?;
     expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;
     let terminal = hand_over(console, conversation.take_terminal())?;

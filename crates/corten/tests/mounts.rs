@@ -360,6 +360,25 @@ fn a_user_namespace_gets_binds_from_closed_directories() -> Outcome {
     Ok(())
 }
 
+/// More than one option of fsconfig(2) can hold.
+fn an_overlay_has_many_layers() -> Outcome {
+    let mut stage = Stage::new(|_| {});
+    let layers: Vec<_> = (0..12).map(|number| stage.bundle.path().join(format!("layer-{number}"))).collect();
+    for (number, layer) in layers.iter().enumerate() {
+        fs::create_dir(layer)?;
+        fs::write(layer.join(format!("file-{number}")), "")?;
+    }
+    let text = layers.iter().map(|layer| layer.to_str().unwrap()).collect::<Vec<_>>().join(":");
+    assert!(text.len() > 256, "{text}");
+    stage.bundle.spec.mounts.push(mount("/mnt", "overlay", "overlay", &[&format!("lowerdir={text}"), "ro"]));
+    stage.bundle.spec.root.as_mut().unwrap().readonly = false;
+    let said = seen(&stage, &["list", "/mnt"]);
+    for number in 0..layers.len() {
+        assert!(said.contains(&format!("file-{number}\"")), "{said}");
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let root = [Requirement::Root];
     let suite = common::suite();
@@ -384,6 +403,11 @@ fn main() -> ExitCode {
     ];
     let suite = cases.iter().fold(suite, |suite, (name, case)| suite.needs(&root, name, *case));
     suite
+        .needs(
+            &[Requirement::Root, Requirement::Filesystem("overlay")],
+            "an_overlay_has_many_layers",
+            an_overlay_has_many_layers,
+        )
         .seeing(View::V2, &root, "the_control_groups_are_seen_on_v2", the_control_groups_are_seen)
         .seeing(
             View::V2,

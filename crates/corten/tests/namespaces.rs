@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use common::{Outcome, Stage, output, probe, refusal, report};
 use corten::oci::{IdMapping, Namespace, Spec, TimeOffset};
 use corten::{Error, ErrorKind, ExitStatus, Signal};
+use corten_testkit::{Requirement, Suite, View};
 
 const KINDS: [(&str, &str); 8] = [
     ("pid", "pid"),
@@ -132,6 +133,30 @@ fn a_program_joins_a_user_namespace() -> Outcome {
     Ok(container.destroy().map_err(Error::from)?)
 }
 
+fn a_user_namespace_is_joined_by_path_with_the_maps_it_has() -> Outcome {
+    let first = Stage::new(with_user_namespace);
+    let container = first.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let join = |spec: &mut Spec, host_id: Option<u32>| {
+        let map = |host_id| vec![IdMapping { container_id: 0, host_id, size: 65_536 }];
+        namespaces(spec).push(namespace("user", Some(format!("/proc/{}/ns/user", child.pid()))));
+        let linux = spec.linux.as_mut().unwrap();
+        linux.uid_mappings = host_id.map(map).unwrap_or_default();
+        linux.gid_mappings = linux.uid_mappings.clone();
+    };
+    let theirs = read_link(format!("/proc/{}/ns/user", child.pid()))?;
+    for host_id in [None, Some(100_000)] {
+        let seen = report(|spec| join(spec, host_id));
+        assert_eq!(seen.namespace("user"), theirs.to_str());
+        assert_eq!(seen.uid_map, Some(vec!["0 100000 65536".to_owned()]));
+    }
+    let error = refusal(|spec| join(spec, Some(200_000)));
+    assert!(error.to_string().contains(r#"has the uid_map ["0 100000 65536"]"#), "{error}");
+    container.signal(Signal::KILL)?;
+    child.wait()?;
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
 fn clocks_are_offset() -> Outcome {
     let seen = report(|spec| {
         namespaces(spec).push(namespace("time", None));
@@ -178,15 +203,31 @@ fn kernel_parameters_are_the_containers_own() -> Outcome {
 }
 
 fn main() -> ExitCode {
-    common::run(&[
+    let cases: &[common::Case] = &[
         ("each_kind_is_new", each_kind_is_new),
         ("what_is_not_asked_for_is_shared", what_is_not_asked_for_is_shared),
         ("each_kind_is_joined_by_path", each_kind_is_joined_by_path),
         ("a_namespace_of_another_type_is_refused", a_namespace_of_another_type_is_refused),
         ("ids_are_mapped", ids_are_mapped),
         ("a_program_joins_a_user_namespace", a_program_joins_a_user_namespace),
+        (
+            "a_user_namespace_is_joined_by_path_with_the_maps_it_has",
+            a_user_namespace_is_joined_by_path_with_the_maps_it_has,
+        ),
         ("clocks_are_offset", clocks_are_offset),
         ("names_are_the_containers_own", names_are_the_containers_own),
         ("kernel_parameters_are_the_containers_own", kernel_parameters_are_the_containers_own),
-    ])
+    ];
+    let root = [Requirement::Root];
+    let add = |suite: Suite, (name, case): &common::Case| suite.needs(&root, name, *case);
+    cases
+        .iter()
+        .fold(common::suite(), add)
+        .seeing(
+            View::V2,
+            &root,
+            "a_user_namespace_is_joined_by_path_on_v2",
+            a_user_namespace_is_joined_by_path_with_the_maps_it_has,
+        )
+        .run()
 }

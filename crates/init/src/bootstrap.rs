@@ -86,6 +86,12 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     if let Some(container) = join_container {
         late = namespaces::join_container(&proof, container)?;
     }
+    if matches!(job, Job::Create(_))
+        && let Some(user) = late.take()
+    {
+        // What new namespaces allow is decided by the user namespace that they are made in.
+        user.join(&proof)?;
+    }
     let kinds = Namespaces::from_bits_retain(create);
     let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
     match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
@@ -109,7 +115,7 @@ fn second_stage(
     proof: &SingleThreaded,
 ) -> ! {
     match job {
-        Job::Create(create) => create::run(channel, *create, process, &rlimits, late, proof),
+        Job::Create(create) => create::run(channel, *create, process, &rlimits, proof),
         Job::Exec { user_namespace } => {
             join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, proof)
         }

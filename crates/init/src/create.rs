@@ -4,7 +4,6 @@ use corten_oci::{Hook, State};
 use corten_sys::namespace::{self, Namespaces};
 use corten_sys::thread::SingleThreaded;
 
-use crate::namespaces::LateUser;
 use crate::outlet::Outlet;
 use crate::payload::{Create, Gate, Process, Rlimit};
 use crate::protocol::{Channel, Report};
@@ -16,11 +15,10 @@ pub(crate) fn run(
     create: Create,
     process: Process,
     rlimits: &[Rlimit],
-    late: Option<LateUser>,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
-    let failure = match container(&mut outlet, create, process, rlimits, late, proof) {
+    let failure = match container(&mut outlet, create, process, rlimits, proof) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -33,11 +31,10 @@ fn container(
     mut create: Create,
     process: Process,
     rlimits: &[Rlimit],
-    late: Option<LateUser>,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
-    enter_namespaces(&create, late, proof)?;
+    enter_namespaces(&create, proof)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::join_keyring(outlet, &process)?;
     if create.loopback {
@@ -66,10 +63,10 @@ fn container(
 }
 
 /// Becomes root of the user namespace, makes what can only be made now, and hides this process from the container.
-fn enter_namespaces(create: &Create, late: Option<LateUser>, proof: &SingleThreaded) -> Result<()> {
+fn enter_namespaces(create: &Create, proof: &SingleThreaded) -> Result<()> {
     rustix::process::setsid().doing(|| "become a session leader")?;
-    if let Some(user) = late {
-        user.join(proof)?;
+    if let Some(maps) = &create.joined_maps {
+        namespaces::check_maps(maps)?;
     }
     if let Some(offsets) = &create.time_offsets {
         namespaces::make_time(proof, offsets)?;

@@ -7,11 +7,11 @@ use corten_sys::thread::SingleThreaded;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::payload::{Join, JoinContainer};
+use crate::payload::{IdMaps, Join, JoinContainer};
 use crate::{Doing, Failure, Result};
 
-/// A user namespace that stage 2 joins, when it is in its cgroup already: as root of a mapped user namespace, stage 1
-/// would no longer be allowed to clone into that.
+/// A user namespace that is joined last. For exec that is in stage 2, which is in its cgroup already: as root of a mapped
+/// user namespace, stage 1 would no longer be allowed to clone into that.
 #[derive(Debug)]
 pub struct LateUser(OwnedFd);
 
@@ -82,6 +82,24 @@ impl LateUser {
     pub fn join(self, proof: &SingleThreaded) -> Result<()> {
         namespace::join(proof, self.0.as_fd(), Namespaces::USER).doing(|| "join the user namespace")
     }
+}
+
+/// Fails where the user namespace of this process, which it has joined, has other id maps.
+pub fn check_maps(wanted: &IdMaps) -> Result<()> {
+    for (file, wanted) in [("uid_map", &wanted.users), ("gid_map", &wanted.groups)] {
+        let text = std::fs::read_to_string(format!("/proc/self/{file}")).doing(|| format!("read {file}"))?;
+        let lines = wanted.iter().map(|m| format!("{} {} {}", m.container_id, m.host_id, m.size));
+        let there = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        let (mut wanted, mut there): (Vec<_>, Vec<_>) = (lines.collect(), there.collect());
+        wanted.sort();
+        there.sort();
+        if wanted != there {
+            let what =
+                format!("the user namespace that is joined by path has the {file} {there:?}, not {wanted:?}");
+            return Err(Failure::invalid(what).hint("leave the mappings out, or give those that it has"));
+        }
+    }
+    Ok(())
 }
 
 /// Makes a time namespace with these clock offsets and moves into it: the offsets can be written only while it is empty.

@@ -1,6 +1,6 @@
 //! Everything that the new process needs to know, decided by the runtime beforehand.
 
-use corten_oci::{Hook, State};
+use corten_oci::{Hook, IdMapping, State};
 use serde::{Deserialize, Serialize};
 
 use crate::inherited::Slot;
@@ -68,11 +68,22 @@ pub enum Job {
     },
 }
 
+/// The id maps of a user namespace.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IdMaps {
+    /// Of users.
+    pub users: Vec<IdMapping>,
+    /// Of groups.
+    pub groups: Vec<IdMapping>,
+}
+
 /// How a container is made.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Create {
     /// Whether init becomes root of a user namespace, new or joined.
     pub user_namespace: bool,
+    /// The id maps that a joined user namespace must have; `None` for a new one, or where the configuration says nothing.
+    pub joined_maps: Option<IdMaps>,
     /// Whether setgroups(2) is denied there, as an unprivileged user's own id map demands.
     pub setgroups_denied: bool,
     /// Whether the cgroup namespace is made after the runtime has moved init into its v1 cgroups.

@@ -10,7 +10,7 @@ use rustix::mount::{
 };
 
 use super::plan::Spread;
-use crate::{Doing, Result};
+use crate::{Doing, Failure, Result};
 
 /// A copy of a mount, attached nowhere; with the mounts below it if `recursive`.
 pub(super) fn clone_tree(at: impl AsFd, path: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
@@ -44,15 +44,47 @@ pub(super) fn make(
         fsconfig_set_flag(context.as_fd(), flag.as_str()).doing(|| format!("set the option {flag:?}"))?;
     }
     for option in data {
-        let set = match option.split_once('=') {
-            Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value),
-            None => fsconfig_set_flag(context.as_fd(), option.as_str()),
-        };
-        set.doing(|| format!("set the option {option:?}"))?;
+        set_option(context.as_fd(), kind, option)?;
     }
     fsconfig_create(context.as_fd()).doing(doing)?;
     let attributes = MountAttrFlags::from_bits_retain(attributes.bits() as u32);
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).doing(doing)
+}
+
+/// The longest value that fsconfig(2) takes, in bytes.
+const LONGEST: usize = 255;
+
+fn set_option(context: BorrowedFd<'_>, kind: &str, option: &str) -> Result<()> {
+    let doing = || format!("set the option {option:?}");
+    match option.split_once('=') {
+        None => fsconfig_set_flag(context, option).doing(doing),
+        Some((key, value)) if value.len() <= LONGEST => fsconfig_set_string(context, key, value).doing(doing),
+        // A stack of image layers is longer than that, and can be given one by one from Linux 6.5 on.
+        Some(("lowerdir", value)) if kind == "overlay" => {
+            layers(value).iter().try_for_each(|(key, layer)| {
+                fsconfig_set_string(context, *key, layer.as_str())
+                    .doing(|| format!("set the layer {layer:?}"))
+            })
+        }
+        Some(_) => Err(Failure::invalid(format!("{}: a value has up to {LONGEST} bytes", doing()))),
+    }
+}
+
+/// The layers of an overlay's `lowerdir`, each with its option: `:` divides them, `::` precedes one that holds data
+/// alone, and a backslash takes the meaning of what follows.
+fn layers(value: &str) -> Vec<(&'static str, String)> {
+    let mut layers = vec![("lowerdir+", String::new())];
+    let mut characters = value.chars();
+    while let Some(character) = characters.next() {
+        match (character, layers.last_mut()) {
+            (':', Some((key, layer))) if layer.is_empty() => *key = "datadir+",
+            (':', _) => layers.push(("lowerdir+", String::new())),
+            ('\\', Some((_, layer))) => layer.extend(characters.next()),
+            (other, Some((_, layer))) => layer.push(other),
+            (_, None) => {}
+        }
+    }
+    layers
 }
 
 /// Sets how mounts and unmounts spread from and to this mount (mount_namespaces(7)).
@@ -60,4 +92,16 @@ pub(super) fn set_propagation(mount: BorrowedFd<'_>, spread: Spread) -> rustix::
     let kinds = [Propagation::Shared, Propagation::Slave, Propagation::Private, Propagation::Unbindable];
     let propagation = kinds.into_iter().find(|kind| kind.bits() == spread.bits);
     change(mount, Change { propagation, recursive: spread.recursive, ..Change::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_taken_apart() {
+        let expected = [("lowerdir+", "/a:b"), ("lowerdir+", "/c"), ("datadir+", "/d\\e")];
+        let layers = layers(r"/a\:b:/c::/d\\e");
+        assert_eq!(layers.iter().map(|(key, path)| (*key, path.as_str())).collect::<Vec<_>>(), expected);
+    }
 }

@@ -9,21 +9,27 @@ use serde_json::Value;
 /// The static probe. `CORTEN_PROBE` names another file, where tests run without cargo.
 pub fn probe() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| binary("CORTEN_PROBE", "corten-testkit", "corten-probe"))
+    BUILT.get_or_init(|| binary("CORTEN_PROBE", "corten-testkit", Target::Bin("corten-probe")))
 }
 
 /// The `corten` command. `CORTEN_BIN` names another file, where tests run without cargo or try another runtime.
 pub fn corten() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| binary("CORTEN_BIN", "corten-cli", "corten"))
+    BUILT.get_or_init(|| binary("CORTEN_BIN", "corten-cli", Target::Bin("corten")))
 }
 
-fn binary(variable: &str, package: &str, name: &str) -> PathBuf {
+/// `examples/libcontainer.rs`. `CORTEN_EXAMPLE` names another file, where tests run without cargo.
+pub fn example() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| binary("CORTEN_EXAMPLE", "corten", Target::Example("libcontainer")))
+}
+
+fn binary(variable: &str, package: &str, target: Target<'_>) -> PathBuf {
     match std::env::var_os(variable) {
         Some(path) => PathBuf::from(path),
-        None => match build(package, Target::Bin(name), !cfg!(debug_assertions)) {
+        None => match build(package, target, !cfg!(debug_assertions)) {
             Ok(path) => path,
-            Err(message) => panic!("cannot build {name}, and {variable} does not name it: {message}"),
+            Err(message) => panic!("cannot build {target:?}, and {variable} does not name it: {message}"),
         },
     }
 }

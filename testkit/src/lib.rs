@@ -15,7 +15,7 @@ mod run;
 mod suite;
 mod view;
 
-pub use binaries::{Target, build, corten, probe};
+pub use binaries::{Target, build, corten, example, probe};
 pub use bundle::{Bundle, default_spec};
 pub use host::{Requirement, missing};
 pub use leaks::{Snapshot, Watch};
@@ -24,6 +24,6 @@ pub use report::{
     CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Signals, Window,
 };
 pub use rootfs::{Rootfs, Scratch, install};
-pub use run::{Output, Run};
+pub use run::{Output, Run, patience};
 pub use suite::Suite;
 pub use view::View;

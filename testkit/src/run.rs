@@ -13,6 +13,12 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::de::DeserializeOwned;
 
+/// So many seconds, times `CORTEN_TEST_PATIENCE`: an emulated machine is slow.
+pub fn patience(seconds: u64) -> Duration {
+    let factor = std::env::var("CORTEN_TEST_PATIENCE").ok().and_then(|factor| factor.parse().ok());
+    Duration::from_secs(seconds.saturating_mul(factor.unwrap_or(1)))
+}
+
 /// A program to run to its end.
 #[derive(Debug)]
 pub struct Run {
@@ -35,9 +41,9 @@ pub struct Output {
 }
 
 impl Run {
-    /// A program, with nothing on its standard input and 30 seconds to end.
+    /// A program, with nothing on its standard input and 30 seconds of [`patience`] to end.
     pub fn new(program: impl AsRef<OsStr>) -> Run {
-        Run { command: Command::new(program), stdin: Vec::new(), deadline: Duration::from_secs(30) }
+        Run { command: Command::new(program), stdin: Vec::new(), deadline: patience(30) }
     }
 
     /// Adds an argument.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use corten_sys::namespace::{Namespaces, unshare};
 use corten_sys::thread::SingleThreaded;
@@ -10,7 +9,7 @@ use libtest_mimic::Failed;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
 use crate::report::Mount;
-use crate::{Run, binaries};
+use crate::{Run, binaries, patience};
 
 /// What is mounted at `/sys/fs/cgroup`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +83,7 @@ pub(crate) fn run_alone(view: View, name: &str) -> Result<(), Failed> {
         .args(["--exact", name])
         .env(VARIABLE, view.name())
         .env("CORTEN_PROBE", binaries::probe())
-        .deadline(Duration::from_secs(300))
+        .deadline(patience(300))
         .output()?;
     let text = output.describe();
     let output = output.success()?;

@@ -1,9 +1,11 @@
-//! Benchmarks and checks of this repository: `cargo xtask bench`.
+//! Benchmarks and checks of this repository: `cargo xtask bench`, `cargo xtask vm`.
 #![deny(unsafe_code)]
 
 mod bench;
+mod debian;
 mod floor;
 mod kernel;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -28,15 +30,23 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
         ["bench", options @ ..] => bench::Options::parse(options).and_then(|options| bench::bench(&options)),
+        ["vm", rest @ ..] => {
+            return match vm::vm(rest) {
+                Ok(status) => ExitCode::from(status),
+                Err(message) => failed(&message),
+            };
+        }
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err(USAGE.to_owned()),
+        _ => Err(format!("{USAGE}\n{}", vm::USAGE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("{}", message.trim_end());
-            ExitCode::FAILURE
-        }
+        Err(message) => failed(&message),
     }
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("{}", message.trim_end());
+    ExitCode::FAILURE
 }

@@ -36,6 +36,10 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(answer.use_stderr()));
         }
     };
+    if let Err(errno) = corten_sys::signal::keep_exit_statuses() {
+        eprintln!("corten: SIGCHLD: {errno}");
+        return ExitCode::FAILURE;
+    }
     // Before anything is opened: what was not inherited after all must not be taken for it.
     let inherited = Inherited::take(command.preserve_fds());
     let run = |()| run(&globals, &command, inherited?, Launcher::self_exe(hook));

@@ -129,6 +129,9 @@ fn exit_statuses_pass_through() -> Outcome {
     stage.corten(&["run", "--keep", stage.id()]).output()?.code(7)?;
     assert_eq!(stage.status(), "stopped");
     stage.does(&["delete", stage.id()]);
+    // Whoever starts it may ignore SIGCHLD, and that is inherited.
+    let ignoring = Run::new("env").arg("--ignore-signal=CHLD").arg(corten()).arg("--root").arg(stage.state());
+    ignoring.args(["run", stage.id()]).current_dir(stage.bundle.path()).output()?.code(7)?;
     stage.nothing_is_left();
     Ok(())
 }

@@ -6,9 +6,8 @@ use std::fs::{self, read_link};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::OnceLock;
 
-use corten_testkit::{Failed, Report, Requirement, Rootfs, Run, Suite, Target, build};
+use corten_testkit::{Failed, Report, Requirement, Rootfs, Run, Suite, example};
 
 type Outcome = Result<(), Failed>;
 
@@ -28,11 +27,6 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_SETFCAP",
 ];
-
-fn example() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("corten", Target::Example("libcontainer"), !cfg!(debug_assertions)).unwrap())
-}
 
 /// A root file system that is the container's root's.
 fn rootfs(rootfs: Rootfs) -> Rootfs {

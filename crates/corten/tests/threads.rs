@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{LAUNCHER, Outcome, Stage, probe};
 use corten::{Config, Error, ExitStatus, Id, Runtime, SpecOptions};
-use corten_testkit::{Bundle, Requirement, Rootfs, Scratch, Snapshot, Watch};
+use corten_testkit::{Bundle, Requirement, Rootfs, Scratch, Snapshot, Watch, patience};
 
 const CONTAINERS: usize = 200;
 const STARTERS: usize = 4;
@@ -17,7 +17,9 @@ const BUSY: usize = 8;
 const MEMORY: usize = 1 << 30;
 
 /// Longer than any start takes on a loaded machine, and shorter than for ever.
-const DEADLINE: Duration = Duration::from_secs(60);
+fn deadline() -> Duration {
+    patience(60)
+}
 
 /// Runs one container of a bundle, and gives the time until its program ran.
 fn one(runtime: &Runtime, bundle: &Bundle, number: usize) -> Duration {
@@ -27,7 +29,7 @@ fn one(runtime: &Runtime, bundle: &Bundle, number: usize) -> Duration {
     let container = runtime.create(&id, config).unwrap();
     let child = container.run(probe(&["exit", "3"]).build().unwrap()).unwrap();
     let took = start.elapsed();
-    assert_eq!(child.wait_timeout(DEADLINE).unwrap(), Some(ExitStatus::Exited(3)), "{id}");
+    assert_eq!(child.wait_timeout(deadline()).unwrap(), Some(ExitStatus::Exited(3)), "{id}");
     container.destroy().map_err(Error::from).unwrap();
     took
 }
@@ -119,7 +121,7 @@ fn a_thief_of_exit_statuses_gets_no_wrong_one_told() -> Outcome {
         });
         for _ in 0..20 {
             let child = container.run(probe(&["exit", "9"]).build()?)?;
-            let status = child.wait_timeout(DEADLINE)?.unwrap();
+            let status = child.wait_timeout(deadline())?.unwrap();
             assert!(matches!(status, ExitStatus::Exited(9) | ExitStatus::Unknown), "{status:?}");
         }
         done.store(true, Ordering::Relaxed);

@@ -29,19 +29,27 @@ pub fn restore(mask: &Mask) -> Result<()> {
 ///
 /// Only for a process that runs no handler of anybody's: the re-executed copy.
 pub fn reset() -> Result<()> {
+    let settable = |signal: &i32| ![libc::SIGKILL, libc::SIGSTOP].contains(signal);
+    (1..=64).filter(settable).try_for_each(make_default)?;
+    swap(0).map(drop)
+}
+
+/// Makes the disposition of SIGCHLD the default one: a parent that ignores it hands that on, and the kernel would throw
+/// away how this process's children end (sigaction(2)).
+///
+/// Only for a program of one's own.
+pub fn keep_exit_statuses() -> Result<()> {
+    make_default(libc::SIGCHLD)
+}
+
+fn make_default(signal: i32) -> Result<()> {
     // SIG_DFL with an empty mask and no flags is all zeros in the kernel's structure, on every architecture.
     let default = [0_u64; 4];
-    for signal in 1..=64 {
-        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
-            continue;
-        }
-        let none = std::ptr::null_mut::<u64>();
-        // SAFETY: the structure is valid and at least as large as the kernel's; installing SIG_DFL calls nothing.
-        result(unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), default.as_ptr(), none, SET)
-        })?;
-    }
-    swap(0).map(drop)
+    let none = std::ptr::null_mut::<u64>();
+    // SAFETY: the structure is valid and at least as large as the kernel's; installing SIG_DFL calls nothing.
+    let done =
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, c_long::from(signal), default.as_ptr(), none, SET) };
+    result(done).map(drop)
 }
 
 fn swap(new: u64) -> Result<Mask> {

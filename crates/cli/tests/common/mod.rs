@@ -83,9 +83,9 @@ impl Drop for Stage {
     }
 }
 
-/// Waits until a condition holds that no descriptor tells of; fails after ten seconds.
+/// Waits until a condition holds that no descriptor tells of; fails after ten seconds of patience.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let end = std::time::Instant::now() + corten_testkit::patience(10);
     while !holds() {
         assert!(std::time::Instant::now() < end, "{what} in vain");
         std::thread::yield_now();

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
+    create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, update,
 };
 use crate::error::Error;
 use crate::globals::Globals;
@@ -41,6 +41,7 @@ pub enum Command {
     Start(start::Start),
     State(state::State),
     Try(throwaway::Try),
+    Update(Box<update::Update>),
 }
 
 impl Command {

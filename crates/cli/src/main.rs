@@ -12,6 +12,7 @@ mod log;
 mod owner;
 mod pid_file;
 mod root;
+mod size;
 mod sockets;
 mod table;
 
@@ -21,7 +22,9 @@ use clap::Parser;
 use corten::{Launcher, Runtime};
 
 use args::{Arguments, Command};
-use commands::{create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway};
+use commands::{
+    create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, update,
+};
 use error::Result;
 use globals::Globals;
 use inherited::Inherited;
@@ -73,6 +76,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
         Command::Run(arguments) => run::run(globals, &runtime, inherited, arguments),
         Command::Start(arguments) => start::run(&runtime, arguments),
         Command::State(arguments) => state::run(&runtime, arguments),
+        Command::Update(arguments) => update::run(&runtime, arguments),
         Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),
     }
 }

@@ -143,7 +143,8 @@ impl Container {
     pub fn update(&self, resources: &oci::Resources) -> Result<()> {
         let lock = self.0.store.lock()?;
         let mut saved = self.0.refresh()?;
-        let warnings = self.running_group(&saved)?.update(resources)?;
+        let complete = resources::complete(&saved.config.cgroup().resources, resources);
+        let warnings = self.running_group(&saved)?.update(&complete)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }

@@ -26,6 +26,25 @@ pub(crate) fn merge(config: Config, changes: &oci::Resources) -> Result<Config> 
     ConfigBuilder::from(config).cgroup(cgroup).build()
 }
 
+/// The changes, with what one of two values that make one in the kernel needs of the other: swap of v2 is computed from
+/// memory and swap together, and `cpu.max` from quota and period.
+pub(crate) fn complete(old: &oci::Resources, changes: &oci::Resources) -> oci::Resources {
+    let mut complete = changes.clone();
+    if let (Some(old), Some(new)) = (&old.memory, &mut complete.memory)
+        && (new.limit.is_some() || new.swap.is_some())
+    {
+        new.limit = new.limit.or(old.limit);
+        new.swap = new.swap.or(old.swap);
+    }
+    if let (Some(old), Some(new)) = (&old.cpu, &mut complete.cpu)
+        && (new.quota.is_some() || new.period.is_some())
+    {
+        new.quota = new.quota.or(old.quota);
+        new.period = new.period.or(old.period);
+    }
+    complete
+}
+
 fn merge_resources(old: &mut oci::Resources, changes: &oci::Resources) {
     let oci::Resources { devices, memory, cpu, pids, block_io, hugepage_limits, network, rdma, unified } =
         changes.clone();
@@ -93,6 +112,22 @@ mod tests {
         merge_resources(&mut old, &changes);
         assert_eq!(old.memory.map(|memory| (memory.limit, memory.swap)), Some((Some(3), Some(2))));
         assert_eq!(old.pids, Some(oci::Pids { limit: Some(9) }));
+    }
+
+    #[test]
+    fn what_makes_one_value_stays_together() {
+        let memory = oci::Memory { limit: Some(5), swap: Some(9), ..oci::Memory::default() };
+        let cpu = oci::Cpu { quota: Some(7), period: Some(8), shares: Some(2), ..oci::Cpu::default() };
+        let old = oci::Resources { memory: Some(memory), cpu: Some(cpu), ..oci::Resources::default() };
+        let new = oci::Resources {
+            memory: Some(oci::Memory { swap: Some(6), ..oci::Memory::default() }),
+            cpu: Some(oci::Cpu { quota: Some(1), ..oci::Cpu::default() }),
+            ..oci::Resources::default()
+        };
+        let complete = complete(&old, &new);
+        assert_eq!(complete.memory.map(|memory| (memory.limit, memory.swap)), Some((Some(5), Some(6))));
+        let cpu = complete.cpu.unwrap();
+        assert_eq!((cpu.quota, cpu.period, cpu.shares), (Some(1), Some(8), None));
     }
 
     #[test]

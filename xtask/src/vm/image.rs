@@ -76,7 +76,9 @@ struct Tree(PathBuf);
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
+        if let Err(error) = fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
             eprintln!("vm: {} stays: {error}", self.0.display());
         }
     }

@@ -17,6 +17,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod throwaway;
+pub mod update;
 
 /// JSON on one line.
 fn to_json(value: &impl Serialize) -> Result<String> {

@@ -141,7 +141,7 @@ fn live(container: &corten::Container, rootfs: &Path, command: &[String]) -> Res
     })?;
     container.pause()?;
     eprintln!("status: {}, processes: {:?}", container.status()?, container.processes()?);
-    let stats = container.stats()?;
+    let stats = container.stats()?.cgroup;
     eprintln!("processes: {:?}, memory: {:?}", stats.pids, stats.memory.map(|memory| memory.usage));
     container.resume()?;
     container.signal(Signal::CONT)?;

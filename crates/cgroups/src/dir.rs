@@ -140,6 +140,11 @@ pub(crate) struct File {
 }
 
 impl File {
+    /// The absolute path, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The whole content, from its beginning.
     pub(crate) fn read(&self) -> Result<String> {
         let mut content = Vec::new();
@@ -169,6 +174,12 @@ impl File {
 
     fn refused(&self, value: &str, errno: Errno) -> Error {
         Error::Write { value: value.to_owned(), path: self.path.clone(), source: errno.into() }
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(file: File) -> Self {
+        file.fd
     }
 }
 

@@ -9,6 +9,7 @@ use crate::devices::Policy;
 use crate::dir::{Dir, optional};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
+use crate::notify::{self, OomEvents, PressureEvents, PressureTrigger};
 use crate::path::{self, Paths};
 use crate::stats::{self, Stats};
 use crate::step::{Plan, Version, Warning};
@@ -169,6 +170,29 @@ impl Group {
         };
         let mut lines = content.iter().flat_map(|content| content.lines());
         Ok(lines.find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0))
+    }
+
+    /// A descriptor that tells when processes of the group are killed for lack of memory.
+    pub fn oom_events(&self) -> Result<OomEvents> {
+        match (self.controller("memory")?, self.v2()?) {
+            (Some(dir), _) => OomEvents::v1(dir),
+            (None, Some(dir)) if dir.read_if_there("memory.events")?.is_some() => OomEvents::v2(dir),
+            _ => Err(self.missing("memory", "events of lack of memory")),
+        }
+    }
+
+    /// A descriptor that tells when the group is under pressure. [`Error::Controller`] where this host cannot tell it.
+    pub fn pressure_events(&self, trigger: PressureTrigger) -> Result<PressureEvents> {
+        match (trigger, self.controller("memory")?, self.v2()?) {
+            (PressureTrigger::Level(level), Some(dir), _) => PressureEvents::v1(dir, level),
+            (PressureTrigger::Level(_), None, _) => {
+                Err(self.missing("memory", "pressure levels of cgroup v1"))
+            }
+            (PressureTrigger::Stall { resource, full, stall, window }, _, Some(dir)) => {
+                PressureEvents::v2(dir, resource, &notify::trigger(full, stall, window))
+            }
+            (PressureTrigger::Stall { .. }, _, None) => Err(self.missing("", "pressure stall information")),
+        }
     }
 
     /// What the group and its sub-groups use. The parts of controllers that are not available here are absent.

@@ -4,14 +4,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corten_cgroups::{Group, Stats};
+use corten_cgroups::{Group, OomEvents, PressureEvents, PressureTrigger};
 
 use crate::child::{self, Child, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
-    Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Status, hooks, oci, resources,
-    start,
+    Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Stats, Status, hooks, oci,
+    resources, start, stats,
 };
 
 /// One container.
@@ -129,7 +129,29 @@ impl Container {
     /// [`ErrorKind::NotRunning`] where it has stopped, and [`ErrorKind::Unsupported`] where it has no control group.
     pub fn stats(&self) -> Result<Stats> {
         let saved = self.0.refresh()?;
-        Ok(self.running_group(&saved)?.stats()?)
+        let cgroup = self.running_group(&saved)?.stats()?;
+        let own = saved.config.namespaces().contains(Namespace::Net);
+        let network_interfaces = match saved.facts.init.filter(|_| own) {
+            Some(init) => stats::interfaces(init.pid)?,
+            None => Vec::new(),
+        };
+        Ok(Stats { cgroup, network_interfaces })
+    }
+
+    /// Tells when processes of it are killed for lack of memory, by a descriptor that can be polled.
+    pub fn oom_events(&self) -> Result<OomEvents> {
+        Ok(self.running_group(&self.0.refresh()?)?.oom_events()?)
+    }
+
+    /// Tells when it is under pressure, by a descriptor that can be polled.
+    pub fn pressure_events(&self, trigger: PressureTrigger) -> Result<PressureEvents> {
+        Ok(self.running_group(&self.0.refresh()?)?.pressure_events(trigger)?)
+    }
+
+    /// The pidfd of its init, which is readable once that has ended; [`ErrorKind::NotRunning`] where it has already.
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        let init = self.0.refresh()?.facts.init;
+        init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(start::not_running)
     }
 
     fn running_group(&self, saved: &Saved) -> Result<Group> {

@@ -38,6 +38,7 @@ mod resources;
 mod runtime;
 mod signal;
 mod start;
+pub mod stats;
 mod status;
 mod store;
 mod time;
@@ -54,10 +55,11 @@ pub use launch::{InitHook, Launcher, init};
 pub use process::{Process, ProcessBuilder, Stdio, User};
 pub use runtime::{Entry, Runtime};
 pub use signal::Signal;
+pub use stats::Stats;
 pub use status::{State, Status};
 pub use time::rfc3339;
 
-/// What a container uses.
-pub use corten_cgroups::stats;
+/// Descriptors that tell of lack of memory and of pressure.
+pub use corten_cgroups::{Oom, OomEvents, PressureEvents, PressureLevel, PressureTrigger, Resource};
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

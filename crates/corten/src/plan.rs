@@ -35,7 +35,7 @@ pub(crate) enum Attach {
     Nothing,
     /// Those of v1.
     V1,
-    /// All: root of a user namespace that was joined may not clone into them.
+    /// All: from within a user or a cgroup namespace that was joined it may not be possible to clone into them.
     Everything,
 }
 
@@ -75,9 +75,10 @@ pub(crate) fn create(
     let attributes = process.attributes_in(config);
     let Process { stdio, preserve_fds, .. } = &process;
     let mut fds = descriptors(stdio, preserve_fds, process.terminal)?;
-    let joins_user = namespaces.contains(Namespace::User) && !namespaces.is_new(Namespace::User);
-    let cgroup = group.filter(|_| !joins_user).map(Group::clone_target).transpose()?.flatten();
-    let attach = Attach::of(group, !joins_user);
+    let by_path = |kind| namespaces.contains(kind) && !namespaces.is_new(kind);
+    let clones_into = !by_path(Namespace::User) && !by_path(Namespace::Cgroup);
+    let cgroup = group.filter(|_| clones_into).map(Group::clone_target).transpose()?.flatten();
+    let attach = Attach::of(group, clones_into);
     // Where the runtime moves init, the cgroup namespace is made after that: its root is where init is then.
     let unshare_cgroup = namespaces.is_new(Namespace::Cgroup) && attach != Attach::Nothing;
     let new = |kind: &Namespace| namespaces.is_new(*kind);

@@ -153,7 +153,7 @@ fn limits_bite() -> Outcome {
     assert_eq!(waiting.does(&["fork", "20"]), "EAGAIN");
     let child = waiting.container().exec(probe(&["alloc", "200000000"]).build()?)?;
     assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
-    let memory = waiting.container().stats()?.memory.unwrap();
+    let memory = waiting.container().stats()?.cgroup.memory.unwrap();
     assert!(memory.usage.max > 30 << 20, "{memory:?}");
     Ok(())
 }
@@ -168,7 +168,7 @@ fn an_init_without_memory_says_so() -> Outcome {
 
 fn statistics_tell_what_is_used() -> Outcome {
     let waiting = Waiting::new(|spec| resources(spec).pids = Some(Pids { limit: Some(9) }));
-    let stats = waiting.container().stats()?;
+    let stats = waiting.container().stats()?.cgroup;
     let pids = stats.pids.unwrap();
     assert_eq!((pids.current, pids.limit), (1, 9));
     assert!(stats.memory.unwrap().usage.usage > 0);
@@ -187,8 +187,8 @@ fn without_controllers_limits_are_refused_by_name() -> Outcome {
     assert!(message.contains("memory"), "{message}");
     assert_eq!(error.kind(), ErrorKind::Cgroup);
     let waiting = Waiting::new(|_| {});
-    assert!(waiting.container().stats()?.memory.is_none());
-    assert!(waiting.container().stats()?.cpu.unwrap().usage.total > 0, "cpu.stat needs no controller");
+    assert!(waiting.container().stats()?.cgroup.memory.is_none());
+    assert!(waiting.container().stats()?.cgroup.cpu.unwrap().usage.total > 0, "cpu.stat needs no controller");
     waiting.container().pause()?;
     waiting.container().resume()?;
     Ok(())

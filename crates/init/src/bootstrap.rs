@@ -8,7 +8,7 @@ use corten_sys::namespace::Namespaces;
 use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
 
-use crate::namespaces::{self, LateUser};
+use crate::namespaces::{self, Late};
 use crate::payload::{Bootstrap, Job, Payload, Rlimit};
 use crate::protocol::{ARGV0, Channel, Report};
 use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join};
@@ -82,16 +82,8 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }
-    let mut late = namespaces::join_paths(&proof, join)?;
-    if let Some(container) = join_container {
-        late = namespaces::join_container(&proof, container)?;
-    }
-    if matches!(job, Job::Create(_))
-        && let Some(user) = late.take()
-    {
-        // What new namespaces allow is decided by the user namespace that they are made in.
-        user.join(&proof)?;
-    }
+    namespaces::join_paths(&proof, join)?;
+    let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
     let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
     match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
@@ -111,7 +103,7 @@ fn second_stage(
     job: Job,
     process: crate::payload::Process,
     rlimits: Vec<Rlimit>,
-    late: Option<LateUser>,
+    late: Option<Late>,
     proof: &SingleThreaded,
 ) -> ! {
     match job {
@@ -148,7 +140,7 @@ fn raise_hard_limits(rlimits: &[Rlimit]) -> Result<()> {
 
 /// What the clone's error numbers mean to a person.
 fn clone_failure(kinds: Namespaces, errno: Errno) -> Failure {
-    let names: Vec<_> = kinds.iter().map(namespaces::name).collect();
+    let names = namespaces::names(kinds);
     let failure =
         Failure::system(format!("make the container's process with new namespaces {names:?}"), errno);
     match errno {

@@ -3,7 +3,7 @@
 use corten_sys::thread::SingleThreaded;
 use rustix::fs::Mode;
 
-use crate::namespaces::LateUser;
+use crate::namespaces::Late;
 use crate::outlet::Outlet;
 use crate::payload::{Process, Rlimit};
 use crate::protocol::Channel;
@@ -15,7 +15,7 @@ pub(crate) struct User {
     /// Whether it has one of its own.
     pub(crate) own: bool,
     /// What is still to be joined.
-    pub(crate) late: Option<LateUser>,
+    pub(crate) late: Option<Late>,
 }
 
 /// Becomes the user's program, in the namespaces that stage 1 has joined.

@@ -10,10 +10,14 @@ use rustix::io::Errno;
 use crate::payload::{IdMaps, Join, JoinContainer};
 use crate::{Doing, Failure, Result};
 
-/// A user namespace that is joined last. For exec that is in stage 2, which is in its cgroup already: as root of a mapped
-/// user namespace, stage 1 would no longer be allowed to clone into that.
+/// Namespaces of a running container that are joined in stage 2, when that is in its control group already: from within
+/// the container's cgroup namespace (with `nsdelegate`) and as root of a mapped user namespace, stage 1 would not be
+/// allowed to clone into the group.
 #[derive(Debug)]
-pub struct LateUser(OwnedFd);
+pub struct Late {
+    pidfd: OwnedFd,
+    kinds: Namespaces,
+}
 
 struct Target {
     kind: Namespaces,
@@ -21,9 +25,9 @@ struct Target {
     path: String,
 }
 
-/// Joins the namespaces that have a path: first all but the user namespace, then, where that lacked the privileges,
-/// the user namespace and the rest.
-pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>) -> Result<Option<LateUser>> {
+/// Joins the namespaces that have a path. The user namespace comes last, but for those that it gives the privileges to join;
+/// it comes before new ones are made, for it decides what they allow.
+pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>) -> Result<()> {
     let mut user = None;
     let mut denied = Vec::new();
     for Join { kind, fd, path } in joins {
@@ -38,17 +42,9 @@ pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>) -> Result<Option<Lat
             Err(errno) => return Err(refused(&target, errno)),
         }
     }
-    match user {
-        Some(user) if denied.is_empty() => return Ok(Some(LateUser(user.fd))),
-        Some(user) => {
-            namespace::join(proof, user.fd.as_fd(), user.kind).map_err(|errno| refused(&user, errno))?
-        }
-        None => {}
-    }
-    for target in &denied {
-        namespace::join(proof, target.fd.as_fd(), target.kind).map_err(|errno| refused(target, errno))?;
-    }
-    Ok(None)
+    user.iter().chain(&denied).try_for_each(|target| {
+        namespace::join(proof, target.fd.as_fd(), target.kind).map_err(|errno| refused(target, errno))
+    })
 }
 
 fn refused(target: &Target, errno: Errno) -> Failure {
@@ -61,27 +57,41 @@ fn refused(target: &Target, errno: Errno) -> Failure {
     }
 }
 
-/// Joins the namespaces of a running container at once, without its user namespace where the privileges suffice.
-pub fn join_container(proof: &SingleThreaded, join: JoinContainer) -> Result<Option<LateUser>> {
+/// Joins the namespaces of a running container at once, but for those that come later.
+pub fn join_container(proof: &SingleThreaded, join: JoinContainer) -> Result<Late> {
     let pidfd = join.pidfd.take()?;
     let kinds = Namespaces::from_bits_retain(join.kinds);
-    let others = kinds - Namespaces::USER;
+    let late = Namespaces::CGROUP | Namespaces::USER;
     let doing = || "join the container's namespaces";
-    match namespace::join_process(proof, pidfd.as_fd(), others) {
-        Ok(()) if kinds.contains(Namespaces::USER) => return Ok(Some(LateUser(pidfd))),
+    match join_process(proof, &pidfd, kinds - late) {
+        Ok(()) => Ok(Late { pidfd, kinds: kinds & late }),
+        // Without privileges it takes those of the user namespace.
         Err(Errno::PERM) if kinds.contains(Namespaces::USER) => {
-            namespace::join_process(proof, pidfd.as_fd(), kinds).doing(doing)?;
+            join_process(proof, &pidfd, kinds - Namespaces::CGROUP).doing(doing)?;
+            Ok(Late { pidfd, kinds: kinds & Namespaces::CGROUP })
         }
-        answer => answer.doing(doing)?,
+        Err(errno) => Err(Failure::system(doing(), errno)),
     }
-    Ok(None)
 }
 
-impl LateUser {
-    /// Joins it.
+impl Late {
+    /// Joins them.
     pub fn join(self, proof: &SingleThreaded) -> Result<()> {
-        namespace::join(proof, self.0.as_fd(), Namespaces::USER).doing(|| "join the user namespace")
+        join_process(proof, &self.pidfd, self.kinds)
+            .doing(|| format!("join the container's {:?} namespaces", names(self.kinds)))
     }
+}
+
+fn join_process(proof: &SingleThreaded, pidfd: &OwnedFd, kinds: Namespaces) -> rustix::io::Result<()> {
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    namespace::join_process(proof, pidfd.as_fd(), kinds)
+}
+
+/// The names of these kinds.
+pub fn names(kinds: Namespaces) -> Vec<&'static str> {
+    kinds.iter().map(name).collect()
 }
 
 /// Fails where the user namespace of this process, which it has joined, has other id maps.
@@ -116,7 +126,7 @@ pub fn make_time(proof: &SingleThreaded, offsets: &str) -> Result<()> {
 }
 
 /// The name of a kind of namespace as the OCI specification has it.
-pub fn name(kind: Namespaces) -> &'static str {
+fn name(kind: Namespaces) -> &'static str {
     match kind {
         Namespaces::TIME => "time",
         Namespaces::MOUNT => "mount",

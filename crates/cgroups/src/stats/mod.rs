@@ -1,6 +1,8 @@
 //! What a group uses, in the fields that runc reports (`types/events.go`), from v1 and v2 alike.
 
+mod cpuset;
 mod parse;
+mod pressure;
 mod v1;
 mod v2;
 
@@ -11,13 +13,19 @@ use serde::{Deserialize, Serialize};
 use crate::dir::Dir;
 use crate::error::Result;
 
+pub use cpuset::CpusetStats;
+pub use pressure::{Pressure, PressureTime};
+
 /// What a group and its sub-groups use. A part whose controller is not available here is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Processor time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CpuStats>,
+    /// Where it runs (v1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpuset: Option<CpusetStats>,
     /// Memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStats>,
@@ -30,16 +38,80 @@ pub struct Stats {
     /// Huge pages, by page size: `2MB`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hugetlb: BTreeMap<String, HugetlbStats>,
+    /// RDMA devices, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, RdmaStats>,
+    /// Scalar resources of other kinds, such as encrypted guests, by name (v2).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub misc: BTreeMap<String, MiscStats>,
+    /// The groups below this one (v2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<GroupStats>,
+}
+
+/// The groups below a group (`cgroup.stat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// How many there are.
+    pub nr_descendants: u64,
+    /// How many are removed and still hold memory.
+    pub nr_dying_descendants: u64,
+}
+
+/// What is used of an RDMA device, and what may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RdmaStats {
+    /// In use.
+    pub current: RdmaEntry,
+    /// The limits; the largest number means none.
+    pub limit: RdmaEntry,
+}
+
+/// Handles and objects of an RDMA device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RdmaEntry {
+    /// HCA handles.
+    pub hca_handles: u64,
+    /// HCA objects.
+    pub hca_objects: u64,
+}
+
+/// What is used of a scalar resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MiscStats {
+    /// In use.
+    pub usage: u64,
+    /// How often the limit was hit.
+    pub events: u64,
 }
 
 /// Processor time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CpuStats {
     /// What was used.
     pub usage: CpuUsage,
     /// How often the quota was used up.
     pub throttling: Throttling,
+    /// How often saved time was used.
+    pub burst: Burst,
+    /// How long processes waited for a processor (v2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
+}
+
+/// How often time was used that earlier periods had saved (`cpu.max.burst`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Burst {
+    /// Periods in which it was.
+    pub periods: u64,
+    /// How much, in nanoseconds.
+    pub time: u64,
 }
 
 /// Processor time that was used, in nanoseconds.
@@ -77,7 +149,7 @@ pub struct Throttling {
 }
 
 /// Memory, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemoryStats {
     /// Cache of files.
@@ -91,8 +163,38 @@ pub struct MemoryStats {
     /// Buffers of TCP (v1).
     #[serde(rename = "kernelTCP")]
     pub kernel_tcp: MemoryUsage,
+    /// Swap alone.
+    #[serde(rename = "swapOnly")]
+    pub swap_only: MemoryUsage,
     /// `memory.stat`, word for word.
     pub raw: BTreeMap<String, u64>,
+    /// What happened at the limits.
+    #[serde(rename = "event_count")]
+    pub events: MemoryEvents,
+    /// `memory.numa_stat` in bytes: what of each kind is on each memory node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numa: BTreeMap<String, BTreeMap<u32, u64>>,
+    /// How long processes waited for memory (v2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
+}
+
+/// How often what happened at the limits of memory; v1 counts kills only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemoryEvents {
+    /// Memory was reclaimed although usage was below `memory.low`.
+    pub low: u64,
+    /// Processes were slowed down above `memory.high`.
+    pub high: u64,
+    /// Usage was about to go over the limit.
+    pub max: u64,
+    /// Usage was at the limit and an allocation was about to fail.
+    pub oom: u64,
+    /// Processes were killed.
+    pub oom_kill: u64,
+    /// The whole group was killed.
+    pub oom_group_kill: u64,
 }
 
 /// A counter of memory, in bytes.
@@ -120,7 +222,7 @@ pub struct PidsStats {
 }
 
 /// Block devices. Where a list is empty the kernel has nothing to tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct BlkioStats {
@@ -131,7 +233,7 @@ pub struct BlkioStats {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub io_serviced_recursive: Vec<BlkioEntry>,
     /// Operations that wait.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "ioQueueRecursive", skip_serializing_if = "Vec::is_empty")]
     pub io_queued_recursive: Vec<BlkioEntry>,
     /// Nanoseconds from the device's getting an operation to its end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -148,6 +250,12 @@ pub struct BlkioStats {
     /// Sectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sectors_recursive: Vec<BlkioEntry>,
+    /// What the model of costs counts, in microseconds; `op` is `usage`, `wait`, `indebt` or `indelay` (v2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub io_cost: Vec<BlkioEntry>,
+    /// How long processes waited for block devices (v2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<Pressure>,
 }
 
 /// A number for one kind of operation of a block device.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::BlkioEntry;
+use super::{BlkioEntry, RdmaEntry, RdmaStats};
 use crate::dir::Dir;
 use crate::error::{Error, Result};
 
@@ -23,6 +23,56 @@ pub(super) fn table(dir: &Dir, file: &str) -> Result<BTreeMap<String, u64>> {
         Some((name.to_owned(), number.parse().ok()?))
     };
     content.lines().map(|text| line(text).ok_or_else(|| unexpected(dir, file, text))).collect()
+}
+
+/// `memory.numa_stat`, in bytes: lines like `anon N0=4096 N1=0` (v2), or `anon=1 N0=1 N1=0` in pages of `unit` bytes (v1).
+pub(super) fn numa(dir: &Dir, unit: u64) -> Result<BTreeMap<String, BTreeMap<u32, u64>>> {
+    let content = dir.read_if_there("memory.numa_stat")?.unwrap_or_default();
+    let line = |line: &str| numa_line(line, unit).ok_or_else(|| unexpected(dir, "memory.numa_stat", line));
+    content.lines().map(line).collect()
+}
+
+fn numa_line(line: &str, unit: u64) -> Option<(String, BTreeMap<u32, u64>)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.split('=').next()?.to_owned();
+    let node = |word: &str| {
+        let (node, value) = word.strip_prefix('N')?.split_once('=')?;
+        Some((node.parse().ok()?, value.parse::<u64>().ok()?.saturating_mul(unit)))
+    };
+    Some((name, words.map(node).collect::<Option<_>>()?))
+}
+
+/// `rdma.current` or `rdma.max`: lines like `mlx4_0 hca_handle=2 hca_object=max`.
+pub(super) fn rdma(dir: &Dir, file: &str) -> Result<BTreeMap<String, RdmaEntry>> {
+    let content = dir.read_if_there(file)?.unwrap_or_default();
+    content.lines().map(|line| rdma_line(line).ok_or_else(|| unexpected(dir, file, line))).collect()
+}
+
+fn rdma_line(line: &str) -> Option<(String, RdmaEntry)> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.to_owned();
+    let mut entry = RdmaEntry::default();
+    for word in words {
+        let (key, value) = word.split_once('=')?;
+        let value = if value == "max" { u64::MAX } else { value.parse().ok()? };
+        match key {
+            "hca_handle" => entry.hca_handles = value,
+            "hca_object" => entry.hca_objects = value,
+            _ => {}
+        }
+    }
+    Some((name, entry))
+}
+
+/// RDMA devices, in use and limits; the same in v1 and v2.
+pub(super) fn rdma_devices(dir: &Dir) -> Result<BTreeMap<String, RdmaStats>> {
+    let limits = rdma(dir, "rdma.max")?;
+    let current = rdma(dir, "rdma.current")?;
+    let entry = |(name, limit): (String, RdmaEntry)| {
+        let current = current.get(&name).copied().unwrap_or_default();
+        (name, RdmaStats { current, limit })
+    };
+    Ok(limits.into_iter().map(entry).collect())
 }
 
 /// A name of such a table; 0 where it is missing.
@@ -74,6 +124,21 @@ pub(super) fn page_sizes() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_memory_nodes() {
+        let nodes = |a, b| BTreeMap::from([(0, a), (1, b)]);
+        assert_eq!(numa_line("anon N0=4096 N1=7", 1), Some(("anon".to_owned(), nodes(4096, 7))));
+        assert_eq!(numa_line("total=3 N0=1 N1=2", 4096), Some(("total".to_owned(), nodes(4096, 8192))));
+        assert_eq!(numa_line("anon x", 1), None);
+    }
+
+    #[test]
+    fn lines_of_rdma() {
+        let entry = RdmaEntry { hca_handles: 2, hca_objects: u64::MAX };
+        assert_eq!(rdma_line("mlx4_0 hca_handle=2 hca_object=max"), Some(("mlx4_0".to_owned(), entry)));
+        assert_eq!(rdma_line("mlx4_0 hca_handle"), None);
+    }
 
     #[test]
     fn lines_of_devices() {

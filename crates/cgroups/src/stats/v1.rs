@@ -1,7 +1,10 @@
 //! Statistics of cgroup v1 (kernel: admin-guide/cgroup-v1/).
 
-use super::parse::{devices, entry, number, page_sizes, table, unexpected};
-use super::{BlkioEntry, BlkioStats, CpuUsage, HugetlbStats, MemoryStats, MemoryUsage, PidsStats, Stats};
+use super::parse::{devices, entry, numa, number, page_sizes, rdma_devices, table, unexpected};
+use super::{
+    BlkioEntry, BlkioStats, Burst, CpuUsage, HugetlbStats, MemoryEvents, MemoryStats, MemoryUsage, PidsStats,
+    Stats, Throttling, cpuset,
+};
 use crate::dir::Dir;
 use crate::error::Result;
 
@@ -12,10 +15,19 @@ pub(super) fn read<'a>(stats: &mut Stats, find: impl Fn(&str) -> Result<Option<&
     }
     if let Some(dir) = find("cpu")? {
         let stat = table(dir, "cpu.stat")?;
-        let throttling = &mut stats.cpu.get_or_insert_default().throttling;
-        throttling.periods = entry(&stat, "nr_periods");
-        throttling.throttled_periods = entry(&stat, "nr_throttled");
-        throttling.throttled_time = entry(&stat, "throttled_time");
+        let cpu = stats.cpu.get_or_insert_default();
+        cpu.throttling = Throttling {
+            periods: entry(&stat, "nr_periods"),
+            throttled_periods: entry(&stat, "nr_throttled"),
+            throttled_time: entry(&stat, "throttled_time"),
+        };
+        cpu.burst = Burst { periods: entry(&stat, "nr_bursts"), time: entry(&stat, "burst_time") };
+    }
+    if let Some(dir) = find("cpuset")? {
+        stats.cpuset = Some(cpuset::read(dir)?);
+    }
+    if let Some(dir) = find("rdma")? {
+        stats.rdma = rdma_devices(dir)?;
     }
     if let Some(dir) = find("memory")? {
         stats.memory = Some(memory(dir)?);
@@ -72,13 +84,26 @@ fn memory(dir: &Dir) -> Result<MemoryStats> {
         })
     };
     let raw = table(dir, "memory.stat")?;
+    let (usage, swap) = (counter("memory")?, counter("memory.memsw")?);
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
     Ok(MemoryStats {
         cache: entry(&raw, "cache"),
-        usage: counter("memory")?,
-        swap: counter("memory.memsw")?,
+        usage,
+        swap,
+        swap_only: MemoryUsage {
+            limit: swap.limit.saturating_sub(usage.limit),
+            usage: entry(&raw, "swap"),
+            ..MemoryUsage::default()
+        },
         kernel: counter("memory.kmem")?,
         kernel_tcp: counter("memory.kmem.tcp")?,
         raw,
+        events: MemoryEvents {
+            oom_kill: entry(&table(dir, "memory.oom_control")?, "oom_kill"),
+            ..MemoryEvents::default()
+        },
+        numa: numa(dir, page)?,
+        psi: None,
     })
 }
 
@@ -108,5 +133,6 @@ fn blkio(dir: &Dir) -> Result<BlkioStats> {
         io_merged_recursive: first(&["blkio.bfq.io_merged_recursive"])?,
         io_time_recursive: first(&["blkio.bfq.time_recursive"])?,
         sectors_recursive: first(&["blkio.bfq.sectors_recursive"])?,
+        ..BlkioStats::default()
     })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::{device_number, entry, number, page_sizes, table, unexpected};
+use super::parse::{device_number, entry, numa, number, page_sizes, rdma_devices, table, unexpected};
 use super::{
-    BlkioEntry, BlkioStats, CpuStats, CpuUsage, HugetlbStats, MemoryStats, MemoryUsage, PidsStats, Stats,
-    Throttling,
+    BlkioEntry, BlkioStats, Burst, CpuStats, CpuUsage, GroupStats, HugetlbStats, MemoryEvents, MemoryStats,
+    MemoryUsage, MiscStats, PidsStats, Stats, Throttling, pressure,
 };
 use crate::dir::Dir;
 use crate::error::Result;
@@ -18,6 +18,10 @@ pub(super) fn read(dir: &Dir) -> Result<Stats> {
         pids: pids(dir)?,
         blkio: blkio(dir)?,
         hugetlb: hugetlb(dir)?,
+        rdma: rdma_devices(dir)?,
+        misc: misc(dir)?,
+        cgroup: Some(groups(dir)?),
+        cpuset: None,
     })
 }
 
@@ -36,21 +40,42 @@ fn cpu(dir: &Dir) -> Result<CpuStats> {
             throttled_periods: entry(&stat, "nr_throttled"),
             throttled_time: nanoseconds("throttled_usec"),
         },
+        burst: Burst { periods: entry(&stat, "nr_bursts"), time: nanoseconds("burst_usec") },
+        psi: pressure::read(dir, "cpu.pressure")?,
     })
 }
 
 fn memory(dir: &Dir) -> Result<Option<MemoryStats>> {
     let Some(usage) = counter(dir, "memory", "memory.peak")? else { return Ok(None) };
     // v1 counts memory and swap together, and so do those who read these fields.
-    let swap = counter(dir, "memory.swap", "memory.swap.peak")?.unwrap_or_default();
+    let swap_only = counter(dir, "memory.swap", "memory.swap.peak")?.unwrap_or_default();
     let swap = MemoryUsage {
-        usage: usage.usage.saturating_add(swap.usage),
-        limit: usage.limit.saturating_add(swap.limit),
-        max: if swap.max == 0 { 0 } else { usage.max.saturating_add(swap.max) },
-        failcnt: swap.failcnt,
+        usage: usage.usage.saturating_add(swap_only.usage),
+        limit: usage.limit.saturating_add(swap_only.limit),
+        max: if swap_only.max == 0 { 0 } else { usage.max.saturating_add(swap_only.max) },
+        failcnt: swap_only.failcnt,
     };
     let raw = table(dir, "memory.stat")?;
-    Ok(Some(MemoryStats { cache: entry(&raw, "file"), usage, swap, raw, ..MemoryStats::default() }))
+    let happened = table(dir, "memory.events")?;
+    let times = |name| entry(&happened, name);
+    Ok(Some(MemoryStats {
+        cache: entry(&raw, "file"),
+        usage,
+        swap,
+        swap_only,
+        raw,
+        events: MemoryEvents {
+            low: times("low"),
+            high: times("high"),
+            max: times("max"),
+            oom: times("oom"),
+            oom_kill: times("oom_kill"),
+            oom_group_kill: times("oom_group_kill"),
+        },
+        numa: numa(dir, 1)?,
+        psi: pressure::read(dir, "memory.pressure")?,
+        ..MemoryStats::default()
+    }))
 }
 
 fn counter(dir: &Dir, name: &str, peak: &str) -> Result<Option<MemoryUsage>> {
@@ -75,10 +100,29 @@ fn blkio(dir: &Dir) -> Result<Option<BlkioStats>> {
     for line in content.lines() {
         add(&mut stats, line).ok_or_else(|| unexpected(dir, "io.stat", line))?;
     }
+    stats.psi = pressure::read(dir, "io.pressure")?;
     Ok(Some(stats))
 }
 
-/// A line like `8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`; other names (of io.cost) are passed over.
+fn misc(dir: &Dir) -> Result<BTreeMap<String, MiscStats>> {
+    let events = table(dir, "misc.events")?;
+    let used = table(dir, "misc.current")?;
+    let entry = |(name, usage): (String, u64)| {
+        let events = entry(&events, &format!("{name}.max"));
+        (name, MiscStats { usage, events })
+    };
+    Ok(used.into_iter().map(entry).collect())
+}
+
+fn groups(dir: &Dir) -> Result<GroupStats> {
+    let stat = table(dir, "cgroup.stat")?;
+    Ok(GroupStats {
+        nr_descendants: entry(&stat, "nr_descendants"),
+        nr_dying_descendants: entry(&stat, "nr_dying_descendants"),
+    })
+}
+
+/// A line like `8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`; other names are passed over.
 fn add(stats: &mut BlkioStats, line: &str) -> Option<()> {
     // A device that has done nothing has no more than its number.
     let (major, minor, rest) =
@@ -92,6 +136,10 @@ fn add(stats: &mut BlkioStats, line: &str) -> Option<()> {
             "rios" => (&mut stats.io_serviced_recursive, "Read"),
             "wios" => (&mut stats.io_serviced_recursive, "Write"),
             "dios" => (&mut stats.io_serviced_recursive, "Discard"),
+            "cost.usage" => (&mut stats.io_cost, "usage"),
+            "cost.wait" => (&mut stats.io_cost, "wait"),
+            "cost.indebt" => (&mut stats.io_cost, "indebt"),
+            "cost.indelay" => (&mut stats.io_cost, "indelay"),
             _ => continue,
         };
         list.push(BlkioEntry { major, minor, op: op.to_owned(), value: value.parse().ok()? });
@@ -129,6 +177,7 @@ mod tests {
             stats.io_service_bytes_recursive.iter().map(|e| (e.op.as_str(), e.value)).collect();
         assert_eq!(values, [("Read", 4096), ("Write", 1), ("Discard", 0)]);
         assert_eq!(stats.io_serviced_recursive.len(), 3);
+        assert_eq!((stats.io_cost[0].op.as_str(), stats.io_cost[0].value), ("usage", 9));
         assert!(add(&mut stats, "no device").is_none());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::OFlags;
@@ -24,13 +24,15 @@ pub struct OomEvents {
     /// `memory.events` or `memory.oom_control`.
     counters: File,
     kills: u64,
+    /// Whether the kernel tells of each time that memory lacks (v1), or only marks the counters as changed (v2).
+    each: bool,
 }
 
 /// What happened for lack of memory since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Oom {
-    /// How many processes were killed.
+    /// How many processes were killed. v1 tells that memory lacks before it kills: the number may come with the next call.
     pub kills: u64,
     /// Whether processes wait for memory now, where the killer is told to stay away (v1).
     pub waiting: bool,
@@ -44,17 +46,17 @@ impl OomEvents {
         // The file that is open, and no other that its path may come to mean.
         let own = format!("/proc/self/fd/{}", counters.as_fd().as_raw_fd());
         inotify::add_watch(&fd, own, WatchFlags::MODIFY).map_err(failed)?;
-        Self::new(fd, counters)
+        Self::new(fd, counters, false)
     }
 
     pub(crate) fn v1(dir: &Dir) -> Result<Self> {
         let counters = dir.open("memory.oom_control", OFlags::RDONLY)?;
         let fd = register(dir, &counters, None)?;
-        Self::new(fd, counters)
+        Self::new(fd, counters, true)
     }
 
-    fn new(fd: OwnedFd, counters: File) -> Result<Self> {
-        let mut events = Self { fd, counters, kills: 0 };
+    fn new(fd: OwnedFd, counters: File, each: bool) -> Result<Self> {
+        let mut events = Self { fd, counters, kills: 0, each };
         // What happened before is no news.
         events.take()?;
         Ok(events)
@@ -62,7 +64,8 @@ impl OomEvents {
 
     /// What happened since the last call; `None` if nothing did. Never waits.
     pub fn take(&mut self) -> Result<Option<Oom>> {
-        drain(self.fd.as_fd(), &self.counters)?;
+        let told =
+            read_away(self.fd.as_fd()).map_err(|errno| Error::os("watch", self.counters.path(), errno))?;
         let content = match self.counters.read() {
             Ok(content) => content,
             // The group is gone.
@@ -76,16 +79,22 @@ impl OomEvents {
         let total = number("oom_kill ");
         let oom = Oom { kills: total.saturating_sub(self.kills), waiting: number("under_oom ") != 0 };
         self.kills = total;
-        Ok(Some(oom).filter(|oom| *oom != Oom::default()))
+        Ok(Some(oom).filter(|oom| self.each && told || *oom != Oom::default()))
     }
 
     /// Waits for something to happen, at most so long; `None` when nothing did.
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<Option<Oom>> {
-        let path = self.counters.path().to_owned();
-        if !ready(self.fd.as_fd(), PollFlags::IN, limit, &path)? {
-            return Ok(None);
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        loop {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if !ready(self.fd.as_fd(), PollFlags::IN, left, self.counters.path())? {
+                return Ok(None);
+            }
+            // Other counters change too.
+            if let Some(oom) = self.take()? {
+                return Ok(Some(oom));
+            }
         }
-        self.take()
     }
 }
 
@@ -226,16 +235,15 @@ fn register(dir: &Dir, file: &File, arguments: Option<&str>) -> Result<OwnedFd> 
     Ok(fd)
 }
 
-fn drain(fd: BorrowedFd<'_>, file: &File) -> Result<()> {
-    read_away(fd).map_err(|errno| Error::os("watch", file.path(), errno))
-}
-
-fn read_away(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+/// Whether there was anything.
+fn read_away(fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     let mut buffer = [0; 4096];
+    let mut any = false;
     loop {
         match rustix::io::read(fd, &mut buffer) {
-            Ok(0) | Err(Errno::AGAIN) => return Ok(()),
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(0) | Err(Errno::AGAIN) => return Ok(any),
+            Ok(_) => any = true,
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -248,9 +256,8 @@ fn ready(
     path: &std::path::Path,
 ) -> Result<bool> {
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    match poll(&mut [PollFd::from_borrowed_fd(fd, interest)], limit.as_ref()) {
+    match rustix::io::retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(fd, interest)], limit.as_ref())) {
         Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(Error::os("poll", path, errno)),
     }
 }

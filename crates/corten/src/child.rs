@@ -163,7 +163,8 @@ impl Child {
         self.terminal.take()
     }
 
-    /// Leaves it to itself. It stays a child of this program, which collects it at the latest when it ends.
+    /// Leaves it to itself. It stays a child of this program: as long as that lives and nobody waits for it, what is left of it
+    /// when it has ended goes with the container.
     pub fn detach(self) {}
 }
 

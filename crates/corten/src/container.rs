@@ -318,6 +318,7 @@ impl Container {
                 group.kill()?;
             }
         }
+        self.0.collect(DEADLINE)?;
         if let Some(pidfd) = pidfd
             && !child::ended(&pidfd, Some(DEADLINE))?
         {
@@ -325,9 +326,6 @@ impl Container {
                 ErrorKind::Running,
                 format!("init of container {} did not end after SIGKILL", self.0.id),
             ));
-        }
-        if let Some(init) = &*self.0.init() {
-            init.wait(None)?;
         }
         if let Some(group) = &group {
             group.remove()?;

@@ -1,7 +1,9 @@
 //! What a container's operations work on: its place, what is saved of it, and what the kernel says of it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use corten_cgroups::Group;
 
@@ -16,6 +18,19 @@ use crate::{Config, Id, Result, oci};
 pub(crate) struct Home {
     pub(crate) root: PathBuf,
     pub(crate) launcher: Launcher,
+    /// What was started here, by container: children of this program, which nobody else can collect. The init of a pid
+    /// namespace cannot end before every process in it is collected (pid_namespaces(7)).
+    started: Mutex<BTreeMap<String, Vec<Arc<Started>>>>,
+}
+
+impl Home {
+    pub(crate) fn new(root: PathBuf, launcher: Launcher) -> Self {
+        Self { root, launcher, started: Mutex::default() }
+    }
+
+    fn started(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<Started>>>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A container.
@@ -26,13 +41,11 @@ pub(crate) struct Handle {
     pub(crate) store: Store,
     /// What was last read or written; others may have changed it since.
     saved: Mutex<Saved>,
-    /// Init, where this very handle has started it, so that its end is collected once.
-    init: Mutex<Option<Arc<Started>>>,
 }
 
 impl Handle {
     pub(crate) fn new(home: Arc<Home>, id: Id, store: Store, saved: Saved) -> Self {
-        Self { home, id, store, saved: Mutex::new(saved), init: Mutex::new(None) }
+        Self { home, id, store, saved: Mutex::new(saved) }
     }
 
     /// What was last read or written.
@@ -40,9 +53,19 @@ impl Handle {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Init, where this very handle has started it.
-    pub(crate) fn init(&self) -> MutexGuard<'_, Option<Arc<Started>>> {
-        self.init.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes a process that was started.
+    pub(crate) fn remember(&self, process: Arc<Started>) {
+        let mut started = self.home.started();
+        let processes = started.entry(self.id.to_string()).or_default();
+        // What has ended is collected now, and told when it is asked for.
+        processes.retain(|process| !matches!(process.wait(Some(Duration::ZERO)), Ok(Some(_))));
+        processes.push(process);
+    }
+
+    /// Collects the processes that were started, all of which are killed: programs first, for init waits for them.
+    pub(crate) fn collect(&self, limit: Duration) -> Result<()> {
+        let processes = self.home.started().remove(self.id.as_str()).unwrap_or_default();
+        processes.iter().rev().try_for_each(|process| process.wait(Some(limit)).map(drop))
     }
 
     /// Reads the state again: another program may have started the container.

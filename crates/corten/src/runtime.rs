@@ -36,7 +36,7 @@ impl Runtime {
                 format!("the state directory must be an absolute path other than /, not {}", root.display());
             return Err(Error::invalid(message));
         }
-        Ok(Self { home: Arc::new(Home { root: root.to_owned(), launcher }) })
+        Ok(Self { home: Arc::new(Home::new(root.to_owned(), launcher)) })
     }
 
     /// The state directory.

@@ -43,7 +43,7 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     };
     let started = Arc::new(started);
     *container.saved() = saved.clone();
-    *container.init() = Some(Arc::clone(&started));
+    container.remember(Arc::clone(&started));
     if !gate {
         poststart(container, &saved, &started.pidfd)?;
     }
@@ -235,7 +235,9 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;
     let terminal = hand_over(console, conversation.take_terminal())?;
     let (pid, pidfd) = conversation.finish()?;
-    Ok((Arc::new(Started::new(pid, pidfd)), terminal))
+    let started = Arc::new(Started::new(pid, pidfd));
+    container.remember(Arc::clone(&started));
+    Ok((started, terminal))
 }
 
 /// Sends the master of a terminal to the console socket, where there is one: in one message, with the master's name.

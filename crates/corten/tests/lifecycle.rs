@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ fn a_created_container_can_be_destroyed() -> Outcome {
     let container = stage.container();
     let pid = container.start_init(probe(&["sleep"]).build()?)?.pid();
     container.destroy().map_err(Error::from)?;
-    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "init is collected");
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "init is collected");
     assert!(stage.runtime.list()?.is_empty());
     Ok(())
 }
@@ -90,6 +91,22 @@ fn exec_joins_every_namespace() -> Outcome {
     child.wait()?;
     assert_eq!(kind(container.exec(stage.process().build()?)), ErrorKind::NotRunning);
     Ok(container.destroy().map_err(Error::from)?)
+}
+
+/// While a program is not collected, init of its pid namespace cannot end; and another handle knows of it too.
+fn what_nobody_waited_for_goes_with_the_container() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let container = stage.container();
+    let mut pids = vec![container.run(probe(&["sleep"]).build()?)?.pid()];
+    for deed in [&["exit", "0"][..], &["sleep"]] {
+        let child = container.exec(probe(deed).build()?)?;
+        pids.push(child.pid());
+        child.detach();
+    }
+    stage.runtime.purge(container.id())?;
+    let left: Vec<_> = pids.iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+    assert!(left.is_empty(), "{left:?} of {pids:?}");
+    Ok(())
 }
 
 fn a_frozen_container_waits() -> Outcome {
@@ -201,6 +218,7 @@ fn main() -> ExitCode {
         ("the_program_that_released_it_gets_the_child", the_program_that_released_it_gets_the_child),
         ("a_created_container_can_be_destroyed", a_created_container_can_be_destroyed),
         ("exec_joins_every_namespace", exec_joins_every_namespace),
+        ("what_nobody_waited_for_goes_with_the_container", what_nobody_waited_for_goes_with_the_container),
         ("a_frozen_container_waits", a_frozen_container_waits),
         ("wrong_use_is_told_by_kind", wrong_use_is_told_by_kind),
         ("what_fails_after_the_gate_is_told", what_fails_after_the_gate_is_told),

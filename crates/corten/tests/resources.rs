@@ -5,11 +5,12 @@ mod common;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use common::{Outcome, Stage, output, probe, refusal};
 use corten::oci::{Cpu, DeviceRule, Memory, Pids, Resources, Spec};
-use corten::{Container, ErrorKind, ExitStatus, Signal};
-use corten_testkit::{Requirement, View};
+use corten::{Container, ErrorKind, ExitStatus, PressureLevel, PressureTrigger, Resource, Signal};
+use corten_testkit::{Requirement, View, patience};
 
 fn resources(spec: &mut Spec) -> &mut Resources {
     spec.linux.as_mut().unwrap().resources.as_mut().unwrap()
@@ -158,6 +159,66 @@ fn limits_bite() -> Outcome {
     Ok(())
 }
 
+fn lack_of_memory_is_told() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        let limit = Some(32 << 20);
+        resources(spec).memory = Some(Memory { limit, swap: limit, ..Memory::default() });
+    });
+    let mut events = waiting.container().oom_events()?;
+    assert_eq!(events.take()?, None, "nothing has happened yet");
+    let child = waiting.container().exec(probe(&["alloc", "200000000"]).build()?)?;
+    let told = events.wait(Some(patience(20)))?.ok_or("it is not told")?;
+    assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    // v1 tells that memory lacks before it kills.
+    let later = events.take()?.map_or(0, |oom| oom.kills);
+    assert_eq!(told.kills + later, 1);
+    assert_eq!(waiting.container().stats()?.cgroup.memory.unwrap().events.oom_kill, 1);
+    Ok(())
+}
+
+fn a_quota_slows_down() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        resources(spec).cpu = Some(Cpu { quota: Some(5_000), period: Some(50_000), ..Cpu::default() });
+    });
+    assert_eq!(waiting.does(&["burn", "1", "300"]), "ok");
+    let cpu = waiting.container().stats()?.cgroup.cpu.unwrap();
+    assert!(cpu.throttling.throttled_periods > 0 && cpu.throttling.throttled_time > 0, "{cpu:?}");
+    Ok(())
+}
+
+/// More threads than processors: somebody waits for one.
+fn stalls_are_told() -> Outcome {
+    let waiting = Waiting::new(|_| {});
+    let window = Duration::from_secs(2);
+    let trigger = |stall| PressureTrigger::Stall { resource: Resource::Cpu, full: false, stall, window };
+    let mut events = waiting.container().pressure_events(trigger(Duration::from_millis(10)))?;
+    let threads = (2 * std::thread::available_parallelism()?.get() + 2).to_string();
+    let child = waiting.container().exec(probe(&["burn", &threads, "60000"]).build()?)?;
+    assert!(events.wait(Some(patience(30)))?, "there was no pressure");
+    child.signal(Signal::KILL)?;
+    child.wait()?;
+    assert!(waiting.container().stats()?.cgroup.cpu.unwrap().psi.unwrap().some.total > 0);
+    let error = waiting.container().pressure_events(trigger(Duration::from_secs(60))).unwrap_err();
+    assert!(error.to_string().contains("cpu.pressure"), "{error}");
+    Ok(())
+}
+
+/// More cache than memory: some of it is reclaimed.
+fn levels_of_memory_are_told() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        spec.root.as_mut().unwrap().readonly = false;
+        resources(spec).memory = Some(Memory { limit: Some(32 << 20), ..Memory::default() });
+    });
+    let mut events = waiting.container().pressure_events(PressureTrigger::Level(PressureLevel::Low))?;
+    let child = waiting.container().exec(probe(&["fill", "/large", "200000000"]).build()?)?;
+    assert!(events.wait(Some(patience(30)))?, "there was no pressure");
+    child.signal(Signal::KILL)?;
+    child.wait()?;
+    let none = waiting.container().pressure_events(PressureTrigger::memory());
+    assert!(none.is_ok() || none.unwrap_err().to_string().contains("pressure"));
+    Ok(())
+}
+
 fn an_init_without_memory_says_so() -> Outcome {
     let error = refusal(|spec| {
         resources(spec).memory = Some(Memory { limit: Some(1 << 16), ..Memory::default() });
@@ -220,6 +281,7 @@ fn no_group_is_left() -> Outcome {
 }
 
 fn main() -> ExitCode {
+    let memory = [Requirement::CgroupV2("memory"), Requirement::CgroupV2("pids")];
     common::suite()
         .needs(&[Requirement::CgroupV1("devices")], "device_rules_hold", device_rules_hold)
         .seeing(View::V2, &[Requirement::Capability("CAP_BPF")], "device_rules_hold_on_v2", device_rules_hold)
@@ -236,6 +298,15 @@ fn main() -> ExitCode {
             "statistics_tell_what_is_used",
             statistics_tell_what_is_used,
         )
+        .needs(&[Requirement::CgroupV1("memory")], "lack_of_memory_is_told", lack_of_memory_is_told)
+        .needs(&[Requirement::CgroupV1("memory")], "levels_of_memory_are_told", levels_of_memory_are_told)
+        .needs(&[Requirement::CgroupV1("cpu")], "a_quota_slows_down", a_quota_slows_down)
+        .seeing(View::V2, &[Requirement::Path("/proc/pressure/cpu")], "stalls_are_told", stalls_are_told)
+        .seeing(View::V2, &memory, "limits_bite_on_v2", limits_bite)
+        .seeing(View::V2, &memory, "lack_of_memory_is_told_on_v2", lack_of_memory_is_told)
+        .seeing(View::V2, &memory, "an_init_without_memory_says_so_on_v2", an_init_without_memory_says_so)
+        .seeing(View::V2, &memory, "statistics_tell_what_is_used_on_v2", statistics_tell_what_is_used)
+        .seeing(View::V2, &[Requirement::CgroupV2("cpu")], "a_quota_slows_down_on_v2", a_quota_slows_down)
         .seeing(
             View::V2,
             &[Requirement::CgroupV1("memory")],

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
@@ -67,6 +68,8 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("sleep", []) => pause(),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
+        ("burn", [threads, milliseconds]) => burn(number(threads)?, number(milliseconds)?),
+        ("fill", [path, bytes]) => fill(Path::new(path), number(bytes)?),
         ("alloc", [bytes]) => alloc(number(bytes)?),
         ("exec", [program, arguments @ ..]) => Err(Command::new(program).args(arguments).exec()),
         _ => Err(io::Error::other(format!("no such action: {action} {}", arguments.join(" ")))),
@@ -152,6 +155,31 @@ fn fork(count: usize) -> io::Result<Value> {
         child.wait()?;
     }
     ended
+}
+
+/// Uses a processor in each of so many threads, for so long.
+fn burn(threads: usize, milliseconds: u64) -> io::Result<Value> {
+    let end = Instant::now() + Duration::from_millis(milliseconds);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+    });
+    Ok(Value::Null)
+}
+
+/// Writes a file of zeros, which the kernel keeps in its cache.
+fn fill(path: &Path, bytes: usize) -> io::Result<Value> {
+    let mut file = fs::File::create(path)?;
+    let block = vec![0; 1 << 20];
+    for _ in 0..bytes.div_ceil(block.len()) {
+        file.write_all(&block)?;
+    }
+    Ok(Value::Null)
 }
 
 /// Touches so much memory that the kernel has to provide it.

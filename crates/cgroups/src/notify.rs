@@ -188,9 +188,9 @@ impl PressureEvents {
         Ok(Self { fd, interest: PollFlags::IN, path: file.path().to_owned() })
     }
 
-    /// The event to poll for: `POLLPRI` on v2, `POLLIN` on v1.
-    pub fn interest(&self) -> PollFlags {
-        self.interest
+    /// The events to poll for (poll(2)): `POLLPRI` on v2, `POLLIN` on v1.
+    pub fn interest(&self) -> i16 {
+        self.interest.bits() as i16
     }
 
     /// Waits for pressure, at most so long; false when there was none.

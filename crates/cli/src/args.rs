@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, update,
+    create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, top,
+    update,
 };
 use crate::error::Error;
 use crate::globals::Globals;
@@ -29,6 +30,7 @@ pub struct Arguments {
 pub enum Command {
     Create(create::Create),
     Delete(delete::Delete),
+    Events(events::Events),
     Exec(Box<exec::Exec>),
     Features(features::Features),
     Kill(kill::Kill),
@@ -40,6 +42,7 @@ pub enum Command {
     Spec(spec::Spec),
     Start(start::Start),
     State(state::State),
+    Top(top::Top),
     Try(throwaway::Try),
     Update(Box<update::Update>),
 }

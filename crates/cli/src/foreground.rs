@@ -6,9 +6,10 @@ use corten::oci::ConsoleSize;
 use corten::{Child, ExitStatus, Signal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::tcgetwinsize;
 
 use crate::error::{Doing, Result};
+use crate::raw::Raw;
 
 /// Signals are held back from the moment that this exists, so that none is lost before there is a container to get it.
 #[derive(Debug)]
@@ -20,37 +21,23 @@ impl Signals {
         corten_sys::signal::block_all().doing(|| "block signals".to_owned())?;
         Ok(Self(corten_sys::signal::fd().doing(|| "make a signal descriptor".to_owned())?))
     }
+
+    /// The next one that has arrived.
+    pub fn take(&self) -> Result<Option<i32>> {
+        corten_sys::signal::take(&self.0).doing(|| "read the signal descriptor".to_owned())
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// The size of the caller's terminal; `None` where standard input is none.
 pub fn terminal_size() -> Option<ConsoleSize> {
     let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
     Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
-}
-
-/// The caller's terminal as it was; it is put back when this is dropped.
-struct Raw(Termios);
-
-impl Raw {
-    /// Passes every key on as it is, where standard input is a terminal.
-    fn enter() -> Result<Option<Self>> {
-        let stdin = rustix::stdio::stdin();
-        if !isatty(stdin) {
-            return Ok(None);
-        }
-        let doing = || "put the terminal into raw mode".to_owned();
-        let before = tcgetattr(stdin).doing(doing)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(stdin, OptionalActions::Now, &raw).doing(doing)?;
-        Ok(Some(Self(before)))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.0);
-    }
 }
 
 /// Stays with a program until it ends: forwards signals, and carries what is typed and printed between the caller's
@@ -85,9 +72,7 @@ fn pass_signals(signals: &Signals, child: &Child, mut resized: impl FnMut()) -> 
     const CHLD: i32 = 17;
     const URG: i32 = 23;
     const WINCH: i32 = 28;
-    while let Some(number) =
-        corten_sys::signal::take(&signals.0).doing(|| "read the signal descriptor".to_owned())?
-    {
+    while let Some(number) = signals.take()? {
         match number {
             CHLD | URG => {}
             WINCH => resized(),

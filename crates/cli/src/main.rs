@@ -8,9 +8,11 @@ mod error;
 mod foreground;
 mod globals;
 mod inherited;
+mod interval;
 mod log;
 mod owner;
 mod pid_file;
+mod raw;
 mod root;
 mod size;
 mod sockets;
@@ -23,7 +25,8 @@ use corten::{Launcher, Runtime};
 
 use args::{Arguments, Command};
 use commands::{
-    create, delete, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, update,
+    create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, top,
+    update,
 };
 use error::Result;
 use globals::Globals;
@@ -67,6 +70,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
     match command {
         Command::Create(arguments) => create::run(globals, &runtime, inherited, arguments),
         Command::Delete(arguments) => delete::run(&runtime, arguments),
+        Command::Events(arguments) => events::run(&runtime, arguments),
         Command::Exec(arguments) => exec::run(&runtime, inherited, arguments),
         Command::Kill(arguments) => kill::run(&runtime, arguments),
         Command::List(arguments) => list::run(&runtime, arguments),
@@ -76,6 +80,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
         Command::Run(arguments) => run::run(globals, &runtime, inherited, arguments),
         Command::Start(arguments) => start::run(&runtime, arguments),
         Command::State(arguments) => state::run(&runtime, arguments),
+        Command::Top(arguments) => top::run(&runtime, arguments),
         Command::Update(arguments) => update::run(&runtime, arguments),
         Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),
     }

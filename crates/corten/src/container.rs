@@ -4,14 +4,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corten_cgroups::{Group, OomEvents, PressureEvents, PressureTrigger};
+use corten_cgroups::Group;
 
 use crate::child::{self, Child, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
-    Config, Error, ErrorKind, Id, Namespace, Process, Result, Signal, State, Stats, Status, hooks, oci,
-    resources, start, stats,
+    Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process, Result,
+    Signal, State, Stats, Status, hooks, oci, resources, start, stats,
 };
 
 /// One container.
@@ -140,12 +140,12 @@ impl Container {
 
     /// Tells when processes of it are killed for lack of memory, by a descriptor that can be polled.
     pub fn oom_events(&self) -> Result<OomEvents> {
-        Ok(self.running_group(&self.0.refresh()?)?.oom_events()?)
+        Ok(OomEvents(self.running_group(&self.0.refresh()?)?.oom_events()?))
     }
 
     /// Tells when it is under pressure, by a descriptor that can be polled.
     pub fn pressure_events(&self, trigger: PressureTrigger) -> Result<PressureEvents> {
-        Ok(self.running_group(&self.0.refresh()?)?.pressure_events(trigger)?)
+        Ok(PressureEvents(self.running_group(&self.0.refresh()?)?.pressure_events(trigger)?))
     }
 
     /// The pidfd of its init, which is readable once that has ended; [`ErrorKind::NotRunning`] where it has already.

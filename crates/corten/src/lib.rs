@@ -32,6 +32,7 @@ mod hooks;
 mod id;
 mod idmap;
 mod launch;
+mod notify;
 mod plan;
 mod process;
 mod resources;
@@ -52,6 +53,7 @@ pub use error::{Error, ErrorKind, ErrorStage, Result};
 pub use features::features;
 pub use id::Id;
 pub use launch::{InitHook, Launcher, init};
+pub use notify::{Oom, OomEvents, PressureEvents, PressureLevel, PressureTrigger, Resource};
 pub use process::{Process, ProcessBuilder, Stdio, User};
 pub use runtime::{Entry, Runtime};
 pub use signal::Signal;
@@ -59,7 +61,5 @@ pub use stats::Stats;
 pub use status::{State, Status};
 pub use time::rfc3339;
 
-/// Descriptors that tell of lack of memory and of pressure.
-pub use corten_cgroups::{Oom, OomEvents, PressureEvents, PressureLevel, PressureTrigger, Resource};
 /// The types of the OCI runtime specification.
 pub use corten_oci as oci;

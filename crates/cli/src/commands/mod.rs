@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod features;
 pub mod kill;
@@ -17,6 +18,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod throwaway;
+pub mod top;
 pub mod update;
 
 /// JSON on one line.

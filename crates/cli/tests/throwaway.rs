@@ -5,16 +5,14 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use common::{Outcome, corten, eventually};
+use common::{Outcome, Typed, corten, eventually};
 use corten_testkit::{Requirement, Run, Scratch, Suite, install};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::Winsize;
 
 const USER: [&str; 4] = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
 
@@ -127,76 +125,20 @@ fn signals_are_forwarded(user: bool) -> Outcome {
     Ok(())
 }
 
-/// A terminal, and `corten try` that has it as its own.
-struct Typed {
-    master: OwnedFd,
-    child: Child,
-    seen: String,
-}
-
-impl Typed {
-    fn new(place: &Place, user: bool, script: &str) -> Self {
-        let flags = rustix::pty::OpenptFlags::RDWR
-            | rustix::pty::OpenptFlags::NOCTTY
-            | rustix::pty::OpenptFlags::CLOEXEC;
-        let master = rustix::pty::openpt(flags).unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        resize(&master, 30, 100);
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
-        let slave = || fs::File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        // An ordinary user could not open /dev/tty otherwise, but has the descriptors.
-        let words = place.arguments(user, &["sh", "-c", script]);
-        let child = Command::new("setsid")
-            .args(["--ctty", "--wait"])
-            .args(words)
-            .current_dir("/")
-            .env("TMPDIR", place.temporary())
-            .stdin(slave())
-            .stdout(slave())
-            .stderr(slave())
-            .spawn()
-            .unwrap();
-        Self { master, child, seen: String::new() }
-    }
-
-    fn until(&mut self, wanted: &str) {
-        let mut buffer = [0; 1024];
-        while !self.seen.contains(wanted) {
-            match rustix::io::read(&self.master, &mut buffer) {
-                Ok(count) if count > 0 => self.seen += &String::from_utf8_lossy(&buffer[..count]),
-                other => panic!("{wanted:?} is not in {:?}: {other:?}", self.seen),
-            }
-        }
-    }
-
-    fn types(&self, text: &[u8]) {
-        rustix::io::write(&self.master, text).unwrap();
-    }
-}
-
-fn resize(master: &OwnedFd, rows: u16, columns: u16) {
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(master, size).unwrap();
-}
-
 fn a_terminal_works(user: bool) -> Outcome {
     let place = Place::new();
     let script = "trap 'echo interrupted; exit 9' INT; trap 'echo size $(stty size)' WINCH; tty; \
                   echo size $(stty size); echo ready; while :; do sleep 0.05; done";
-    let mut typed = Typed::new(&place, user, script);
+    let mut typed = Typed::new(&place.arguments(user, &["sh", "-c", script]), &place.temporary());
     typed.until("/dev/pts/0");
     typed.until("size 30 100");
     typed.until("ready");
-    resize(&typed.master, 40, 120);
+    typed.resize(40, 120);
     typed.until("size 40 120");
     typed.types(b"\x03");
     typed.until("interrupted");
     assert_eq!(typed.child.wait()?.code(), Some(9));
-    // The terminal is as it was: it echoes and makes signals again.
-    let modes = rustix::termios::tcgetattr(&typed.master)?.local_modes;
-    let usual = rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ISIG;
-    assert!(modes.contains(usual), "{modes:?}");
+    assert!(typed.is_usual());
     place.nothing_is_left();
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! What the tests of the command line share.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+mod typed;
+
 use std::path::{Path, PathBuf};
 
 use corten_testkit::{Bundle, Failed, Output, Requirement, Rootfs, Run, Snapshot, Suite, Watch};
 
 pub use corten_testkit::corten;
+#[allow(unused_imports, reason = "each test program uses a part")]
+pub use typed::Typed;
 
 pub type Outcome = Result<(), Failed>;
 pub type Case = (&'static str, fn() -> Outcome);

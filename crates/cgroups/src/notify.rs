@@ -24,6 +24,8 @@ pub struct OomEvents {
     /// `memory.events` or `memory.oom_control`.
     counters: File,
     kills: u64,
+    /// `cgroup.events`, which tells when the last process has gone (v2); the eventfd of v1 tells when the group has.
+    population: Option<File>,
     /// Whether the kernel tells of each time that memory lacks (v1), or only marks the counters as changed (v2).
     each: bool,
 }
@@ -43,20 +45,24 @@ impl OomEvents {
         let counters = dir.open("memory.events", OFlags::RDONLY)?;
         let failed = |errno| Error::os("watch", counters.path(), errno);
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(failed)?;
-        // The file that is open, and no other that its path may come to mean.
-        let own = format!("/proc/self/fd/{}", counters.as_fd().as_raw_fd());
-        inotify::add_watch(&fd, own, WatchFlags::MODIFY).map_err(failed)?;
-        Self::new(fd, counters, false)
+        let population = dir.open("cgroup.events", OFlags::RDONLY)?;
+        for file in [&counters, &population] {
+            // The file that is open, and no other that its path may come to mean.
+            let own = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+            inotify::add_watch(&fd, own, WatchFlags::MODIFY).map_err(failed)?;
+        }
+        Self::new(fd, counters, Some(population))
     }
 
     pub(crate) fn v1(dir: &Dir) -> Result<Self> {
         let counters = dir.open("memory.oom_control", OFlags::RDONLY)?;
         let fd = register(dir, &counters, None)?;
-        Self::new(fd, counters, true)
+        Self::new(fd, counters, None)
     }
 
-    fn new(fd: OwnedFd, counters: File, each: bool) -> Result<Self> {
-        let mut events = Self { fd, counters, kills: 0, each };
+    fn new(fd: OwnedFd, counters: File, population: Option<File>) -> Result<Self> {
+        let each = population.is_none();
+        let mut events = Self { fd, counters, kills: 0, population, each };
         // What happened before is no news.
         events.take()?;
         Ok(events)
@@ -66,12 +72,7 @@ impl OomEvents {
     pub fn take(&mut self) -> Result<Option<Oom>> {
         let told =
             read_away(self.fd.as_fd()).map_err(|errno| Error::os("watch", self.counters.path(), errno))?;
-        let content = match self.counters.read() {
-            Ok(content) => content,
-            // The group is gone.
-            Err(error) if error.is(Errno::NODEV) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(content) = read_unless_gone(&self.counters)? else { return Ok(None) };
         let number = |name: &str| -> u64 {
             let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
             content.lines().find_map(value).unwrap_or(0)
@@ -82,7 +83,8 @@ impl OomEvents {
         Ok(Some(oom).filter(|oom| self.each && told || *oom != Oom::default()))
     }
 
-    /// Waits for something to happen, at most so long; `None` when nothing did.
+    /// Waits for something to happen, at most so long; `None` when nothing did, or nothing can any more: the last process
+    /// has gone (v2), or the group has.
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<Option<Oom>> {
         let end = limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
@@ -94,7 +96,23 @@ impl OomEvents {
             if let Some(oom) = self.take()? {
                 return Ok(Some(oom));
             }
+            if self.is_over()? {
+                return Ok(None);
+            }
         }
+    }
+
+    fn is_over(&self) -> Result<bool> {
+        let content = read_unless_gone(self.population.as_ref().unwrap_or(&self.counters))?;
+        Ok(content.is_none_or(|content| content.lines().any(|line| line == "populated 0")))
+    }
+}
+
+/// The content of a file whose group may have been removed meanwhile.
+fn read_unless_gone(file: &File) -> Result<Option<String>> {
+    match file.read() {
+        Err(error) if error.is(Errno::NODEV) => Ok(None),
+        content => content.map(Some),
     }
 }
 
@@ -193,7 +211,7 @@ impl PressureEvents {
         self.interest.bits() as i16
     }
 
-    /// Waits for pressure, at most so long; false when there was none.
+    /// Waits for pressure, at most so long; false when there was none. Fails where the group is gone (v2).
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<bool> {
         if !ready(self.fd.as_fd(), self.interest, limit, &self.path)? {
             return Ok(false);
@@ -256,9 +274,15 @@ fn ready(
     path: &std::path::Path,
 ) -> Result<bool> {
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-    match rustix::io::retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(fd, interest)], limit.as_ref())) {
-        Ok(ready) => Ok(ready > 0),
-        Err(errno) => Err(Error::os("poll", path, errno)),
+    let mut polled = [PollFd::from_borrowed_fd(fd, interest)];
+    rustix::io::retry_on_intr(|| poll(&mut polled, limit.as_ref()))
+        .map_err(|errno| Error::os("poll", path, errno))?;
+    let seen = polled[0].revents();
+    // A trigger ends with its group.
+    if seen.contains(PollFlags::ERR) {
+        Err(Error::os("poll", path, Errno::NODEV))
+    } else {
+        Ok(!seen.is_empty())
     }
 }
 

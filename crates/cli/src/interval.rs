@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// Reads a span that is greater than 0.
+/// The longest, so that it can be added to any point in time.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Reads a span that is greater than 0, and up to a year.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no span of time: 250ms, 5s, 1m30s");
     let mut rest = text;
@@ -19,7 +22,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "h" => number * 3600.0,
             _ => return Err(wrong()),
         };
-        sum += Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+        let part = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+        sum = sum.checked_add(part).filter(|sum| *sum <= LONGEST).ok_or_else(wrong)?;
         rest = &unit[end..];
     }
     if sum.is_zero() { Err(format!("{text:?}: the interval must be greater than 0")) } else { Ok(sum) }
@@ -36,7 +40,7 @@ mod tests {
         {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "0s", "5x", "s", "-1s", "1e9h"] {
+        for text in ["", "5", "0s", "5x", "s", "-1s", "1e9h", "9999999h"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

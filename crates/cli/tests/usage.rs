@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-use common::{Outcome, Stage, corten, eventually};
+use common::{Outcome, Stage, Typed, corten, eventually};
 use corten_oci::{Memory, Resources, Spec};
 use corten_testkit::{Requirement, Suite, View};
 use serde_json::Value;
@@ -122,6 +122,20 @@ fn top_shows_all() -> Outcome {
     assert!(idle < 5.0 && busy > 20.0, "{idle} {busy}");
     assert_eq!(lines[4]["status"], "running");
 
+    let program = corten().to_str().unwrap().to_owned();
+    let root = stage.state().to_str().unwrap().to_owned();
+    let words = [program, "--root".into(), root, "top".into(), "--interval".into(), "100ms".into()];
+    let mut typed = Typed::new(&words, stage.bundle.path());
+    typed.until("3 containers");
+    typed.until(&ids[1][..16]);
+    typed.types(b"n");
+    typed.resize(5, 60);
+    typed.seen.clear();
+    typed.until("CONTAINER");
+    typed.types(b"q");
+    typed.until("\x1b[?1049l");
+    assert_eq!(typed.child.wait()?.code(), Some(0));
+    assert!(typed.is_usual());
     for id in &ids {
         stage.does(&["delete", "--force", id]);
     }

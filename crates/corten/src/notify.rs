@@ -19,7 +19,8 @@ impl OomEvents {
         Ok(self.0.take()?)
     }
 
-    /// Waits for something to happen, at most so long; `None` when nothing did.
+    /// Waits for something to happen, at most so long; `None` when nothing did, or nothing can any more: the last process
+    /// has gone (v2), or the container's control group has.
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<Option<Oom>> {
         Ok(self.0.wait(limit)?)
     }
@@ -43,7 +44,7 @@ impl PressureEvents {
         self.0.interest()
     }
 
-    /// Waits for pressure, at most so long; false when there was none.
+    /// Waits for pressure, at most so long; false when there was none. Fails where the container is gone (v2).
     pub fn wait(&mut self, limit: Option<Duration>) -> Result<bool> {
         Ok(self.0.wait(limit)?)
     }

@@ -184,6 +184,8 @@ struct Session {
 impl Session {
     fn new(directory: &Path) -> Result<Self, String> {
         let path = directory.join(format!("session-{}", std::process::id()));
+        // One of a run that was killed, whose number has come round.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).map_err(text)?;
         // Both ends, so that neither opening waits and neither end is over before the other.
         let pipe = |name: &str| -> Result<File, String> {

@@ -73,6 +73,9 @@ fn usage(dir: &Dir) -> Result<CpuUsage> {
     Ok(usage)
 }
 
+/// v1 says "no limit" by the largest number of bytes that is a number of pages.
+const NO_LIMIT: u64 = (i64::MAX as u64) >> 1;
+
 fn memory(dir: &Dir) -> Result<MemoryStats> {
     let counter = |prefix: &str| -> Result<MemoryUsage> {
         let value = |name| Ok(number(dir, &format!("{prefix}.{name}"))?.unwrap_or(0));
@@ -91,7 +94,8 @@ fn memory(dir: &Dir) -> Result<MemoryStats> {
         usage,
         swap,
         swap_only: MemoryUsage {
-            limit: swap.limit.saturating_sub(usage.limit),
+            // Any number of pages means no limit, of both together as well.
+            limit: if swap.limit >= NO_LIMIT { swap.limit } else { swap.limit.saturating_sub(usage.limit) },
             usage: entry(&raw, "swap"),
             ..MemoryUsage::default()
         },

@@ -4,7 +4,6 @@ mod sample;
 mod screen;
 
 use std::io::{IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use corten::Runtime;
@@ -83,7 +82,7 @@ enum Wish {
 /// The table on a terminal, until somebody ends it.
 fn show(runtime: &Runtime, arguments: &Top) -> Result<()> {
     let signals = Signals::hold()?;
-    let _raw = Raw::enter()?;
+    let raw = Raw::enter()?;
     let mut screen = Screen::open()?;
     let mut order = Order::Cpu;
     let mut before = Pass::take(runtime)?;
@@ -94,7 +93,7 @@ fn show(runtime: &Runtime, arguments: &Top) -> Result<()> {
         screen.draw(&usages, order, terminal_size())?;
         let next = Instant::now() + arguments.interval;
         loop {
-            match wish(&signals, next)? {
+            match wish(&signals, raw.is_some(), next)? {
                 Wish::End => return Ok(()),
                 Wish::Order(chosen) => order = chosen,
                 Wish::Redraw => {}
@@ -112,20 +111,21 @@ fn show(runtime: &Runtime, arguments: &Top) -> Result<()> {
     }
 }
 
-/// Waits for a key or a signal until that moment.
-fn wish(signals: &Signals, until: Instant) -> Result<Wish> {
+/// Waits for a signal, or where there is somebody at a keyboard for a key, until that moment.
+fn wish(signals: &Signals, keyboard: bool, until: Instant) -> Result<Wish> {
     const WINCH: i32 = 28;
     const CHLD: i32 = 17;
     let stdin = rustix::stdio::stdin();
     let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).unwrap_or_default();
-    let mut ready =
-        [PollFd::new(signals, PollFlags::IN), PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+    let mut ready = vec![PollFd::new(signals, PollFlags::IN)];
+    if keyboard {
+        ready.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+    }
     if rustix::io::retry_on_intr(|| poll(&mut ready, Some(&left))).doing(|| "wait for keys".to_owned())? == 0
     {
         return Ok(Wish::Nothing);
     }
-    let [signalled, typed] = ready.map(|fd| !fd.revents().is_empty());
-    if signalled {
+    if !ready[0].revents().is_empty() {
         return Ok(match signals.take()? {
             Some(WINCH | CHLD) | None => Wish::Redraw,
             Some(_) => Wish::End,
@@ -137,7 +137,7 @@ fn wish(signals: &Signals, until: Instant) -> Result<Wish> {
         Ok(1) if !matches!(key[0], b'q' | 3 | 4) => {
             Ok(Order::by_key(key[0]).map_or(Wish::Redraw, Wish::Order))
         }
-        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) if typed => Ok(Wish::Redraw),
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(Wish::Redraw),
         _ => Ok(Wish::End),
     }
 }

@@ -47,13 +47,13 @@ impl Order {
 }
 
 /// The terminal's other screen, which gives way to the usual one when this is dropped.
-pub struct Screen(());
+pub struct Screen;
 
 impl Screen {
     /// Changes to it, and hides the cursor.
     pub fn open() -> Result<Self> {
         put("\x1b[?1049h\x1b[?25l")?;
-        Ok(Self(()))
+        Ok(Self)
     }
 
     /// Draws the table, as much of it as there is room for.
@@ -92,7 +92,7 @@ fn lines(usages: &[Usage], order: Order, rows: usize, columns: usize) -> Vec<Str
     let heads = ["CPU", "MEMORY", "LIMIT", "PROCS", "READ/S", "WRITE/S", "WAITS FOR CPU/MEM/IO"];
     let widths = [8, 9, 9, 7, 9, 9, 22];
     let table: usize = widths.iter().sum();
-    let name = columns.saturating_sub(table + 1).clamp(8, 40);
+    let name = columns.saturating_sub(table + 1).clamp("CONTAINER".len(), 40);
     let line = |id: &str, cells: [String; 7]| {
         let cells: String = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
         fit(&format!("{:name$} {cells}", fit(id, name)), columns)

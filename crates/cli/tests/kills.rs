@@ -26,8 +26,9 @@ fn trace(stage: &Stage, role: &str, count: usize, command: &[&str]) -> Traced {
     let run = Run::new(probe()).args(["trace", role, &count.to_string()]).arg(corten());
     let run = run.arg("--root").arg(stage.state()).args(command).current_dir(stage.bundle.path());
     let output = run.output().unwrap().success().unwrap();
-    let line = output.stdout.lines().last().unwrap_or_default().to_owned();
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {}", output.describe()))
+    // The container's own program writes to the same place, before or after the tracer.
+    let told = output.stdout.lines().find_map(|line| serde_json::from_str(line).ok());
+    told.unwrap_or_else(|| panic!("the tracer did not tell: {}", output.describe()))
 }
 
 /// Whether a process is there, and not only waits for somebody to collect it.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_long};
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -34,18 +35,16 @@ pub fn trace(arguments: &[String]) -> c_int {
     };
     let mut command = Command::new(program);
     command.args(rest);
-    // SAFETY: the call between fork and exec takes numbers only.
-    unsafe { command.pre_exec(|| ptrace(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)) };
-    let traced = command.spawn().and_then(|child| {
+    let traced = start(command).and_then(|(runtime, go)| {
         let mut tracer = Tracer {
             target: role,
             count: count.parse().unwrap_or(0),
-            runtime: child.id().cast_signed(),
+            runtime,
             traced: BTreeMap::new(),
             early: Vec::new(),
             killed: false,
         };
-        tracer.run()
+        tracer.run(go)
     });
     match traced {
         Ok(outcome) => {
@@ -57,6 +56,25 @@ pub fn trace(arguments: &[String]) -> c_int {
             1
         }
     }
+}
+
+/// Starts the program, which waits for a byte before it executes.
+///
+/// It is seized, not traced from within: then no process that it makes begins with a SIGSTOP, in which one would stay that
+/// the tracer leaves behind.
+fn start(mut command: Command) -> io::Result<(libc::pid_t, UnixStream)> {
+    let (mut here, mut there) = UnixStream::pair()?;
+    let ready = move || {
+        there.write_all(&std::process::id().to_ne_bytes())?;
+        there.read_exact(&mut [0])
+    };
+    // SAFETY: what is called between fork and exec are system calls on numbers and buffers of the stack.
+    unsafe { command.pre_exec(ready) };
+    // Spawning returns after the execve, so that another thread has to wait for it.
+    std::thread::spawn(move || command.spawn());
+    let mut pid = [0; 4];
+    here.read_exact(&mut pid)?;
+    Ok((u32::from_ne_bytes(pid).cast_signed(), here))
 }
 
 struct Tracer {
@@ -71,15 +89,15 @@ struct Tracer {
 
 impl Tracer {
     /// Until the runtime has ended; what it leaves running is let go.
-    fn run(&mut self) -> io::Result<serde_json::Value> {
-        wait(self.runtime)?;
+    fn run(&mut self, mut go: UnixStream) -> io::Result<serde_json::Value> {
         let options = libc::PTRACE_O_TRACESYSGOOD
             | libc::PTRACE_O_TRACEFORK
             | libc::PTRACE_O_TRACEVFORK
             | libc::PTRACE_O_TRACECLONE;
-        ptrace(libc::PTRACE_SETOPTIONS, self.runtime, 0, options as usize)?;
+        ptrace(libc::PTRACE_SEIZE, self.runtime, 0, options as usize)?;
+        ptrace(libc::PTRACE_INTERRUPT, self.runtime, 0, 0)?;
         self.traced.insert(self.runtime, Traced { role: Role::Runtime, call: None });
-        resume(self.runtime, 0);
+        go.write_all(&[0])?;
         loop {
             let (pid, status) = wait(-1)?;
             if libc::WIFSTOPPED(status) {
@@ -100,10 +118,16 @@ impl Tracer {
             return Ok(());
         };
         let role = traced.role;
-        if status >> 16 != 0 {
-            self.cloned(pid, role)?;
-            resume(pid, 0);
-            return Ok(());
+        match status >> 16 {
+            0 => {}
+            event => {
+                // The other is the stop with which a process begins.
+                if event != libc::PTRACE_EVENT_STOP {
+                    self.cloned(pid, role)?;
+                }
+                resume(pid, 0);
+                return Ok(());
+            }
         }
         match libc::WSTOPSIG(status) {
             SYSCALL_STOP => {
@@ -117,8 +141,6 @@ impl Tracer {
                 }
                 resume(pid, 0);
             }
-            // The stop with which a tracee begins, and the one after its execve.
-            libc::SIGSTOP | libc::SIGTRAP => resume(pid, 0),
             signal => resume(pid, signal),
         }
         Ok(())

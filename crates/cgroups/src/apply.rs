@@ -14,33 +14,54 @@ pub(crate) trait Target {
     fn directory(&self, version: Version, controller: &str) -> Result<Option<&Dir>>;
 }
 
-/// An old value, and where it came from.
-struct Old<'a> {
+/// Whether values that are changed are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    Keep,
+    Forget,
+}
+
+/// Values that were changed, and where they came from: the last first.
+#[derive(Default)]
+pub(crate) struct Undo<'a>(Vec<Changed<'a>>);
+
+struct Changed<'a> {
     dir: &'a Dir,
     file: String,
     value: String,
 }
 
+impl Undo<'_> {
+    /// Puts the old values back after a failure, of which it tells, and of its own if that fails too.
+    pub(crate) fn take_back(mut self, cause: Error) -> Error {
+        self.0.reverse();
+        match settle(&self.0, |old: &Changed<'_>| old.dir.write(&old.file, &old.value)) {
+            Ok(()) => cause,
+            Err(restore) => Error::Restore { cause: cause.into(), restore: restore.into() },
+        }
+    }
+}
+
 /// Carries out the writes and checks of a plan; `devices` carries out its device rules.
 ///
-/// With `restore`, a failure puts back the values that were changed before.
-pub(crate) fn run(
-    target: &impl Target,
+/// Where old values are kept, a failure puts back those that were changed before.
+pub(crate) fn run<'a>(
+    target: &'a impl Target,
     plan: &Plan,
-    restore: bool,
+    old: Old,
     mut devices: impl FnMut(&Policy) -> Result<()>,
-) -> Result<()> {
-    let mut old = Vec::new();
+) -> Result<Undo<'a>> {
+    let mut undo = Undo::default();
     let done = plan.steps.iter().try_for_each(|step| match step {
-        Step::Writes(writes) => settle(writes, |write| one(target, write, restore.then_some(&mut old))),
+        Step::Writes(writes) => {
+            settle(writes, |write| one(target, write, (old == Old::Keep).then_some(&mut undo)))
+        }
         Step::CheckMemory(limit) => check_memory(target, *limit),
         Step::Devices(policy) => devices(policy),
     });
-    let Err(cause) = done else { return Ok(()) };
-    old.reverse();
-    match settle(&old, |old: &Old<'_>| old.dir.write(&old.file, &old.value)) {
-        Ok(()) => Err(cause),
-        Err(restore) => Err(Error::Restore { cause: cause.into(), restore: restore.into() }),
+    match done {
+        Ok(()) => Ok(undo),
+        Err(cause) => Err(undo.take_back(cause)),
     }
 }
 
@@ -71,11 +92,11 @@ fn settle<T>(items: &[T], mut write: impl FnMut(&T) -> Result<()>) -> Result<()>
 }
 
 /// One write, with its old value noted if that is wanted.
-fn one<'a>(target: &'a impl Target, write: &Write, old: Option<&mut Vec<Old<'a>>>) -> Result<()> {
+fn one<'a>(target: &'a impl Target, write: &Write, undo: Option<&mut Undo<'a>>) -> Result<()> {
     let missing =
         || Error::Controller { controller: write.controller.to_string(), field: write.field.to_string() };
     let dir = target.directory(write.version, &write.controller)?.ok_or_else(missing)?;
-    let done = put(dir, &write.file, &write.value, old);
+    let done = put(dir, &write.file, &write.value, undo);
     let Err(error) = done else { return Ok(()) };
     if !error.is_not_found() {
         return Err(error);
@@ -88,12 +109,12 @@ fn one<'a>(target: &'a impl Target, write: &Write, old: Option<&mut Vec<Old<'a>>
     }
 }
 
-fn put<'a>(dir: &'a Dir, file: &str, value: &str, old: Option<&mut Vec<Old<'a>>>) -> Result<()> {
-    if let Some(old) = old
+fn put<'a>(dir: &'a Dir, file: &str, value: &str, undo: Option<&mut Undo<'a>>) -> Result<()> {
+    if let Some(undo) = undo
         && let Ok(before) = dir.read(file)
         && let Some(value) = undo::restoring(file, &before, value)
     {
-        old.push(Old { dir, file: file.to_owned(), value });
+        undo.0.push(Changed { dir, file: file.to_owned(), value });
     }
     dir.write(file, value)
 }

@@ -9,6 +9,15 @@ use crate::error::{Error, Result};
 use crate::path::{Paths, Place};
 use crate::{freezer, processes, v1, v2};
 
+/// What to do with a directory that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Present {
+    /// Use it if nothing else does.
+    Unused,
+    /// Use it with the processes in it: systemd has made it for them.
+    Adopt,
+}
+
 /// What was made so far; all of it is removed when it is dropped without having been kept.
 #[derive(Default)]
 struct Made {
@@ -26,26 +35,18 @@ impl Drop for Made {
     }
 }
 
-/// Makes every directory and opens it. With `permitted`, hierarchies where this process may not are None.
-///
-/// On failure, what was made is removed again.
-pub(crate) fn create(paths: &Paths, permitted: bool) -> Result<Vec<Option<Dir>>> {
+/// Makes every directory and opens it. On failure, what was made is removed again.
+pub(crate) fn create(paths: &Paths, present: Present) -> Result<Vec<Dir>> {
     let mut made = Made::default();
-    let mut dirs = Vec::with_capacity(paths.places().len());
-    for place in paths.places() {
-        match made.place(place, paths.is_unified()) {
-            Ok(dir) => dirs.push(Some(dir)),
-            Err(e) if permitted && e.is_permission() => dirs.push(None),
-            Err(e) => return Err(e),
-        }
-    }
+    let place = |place: &Place| made.place(place, paths.is_unified(), present);
+    let dirs = paths.places().iter().map(place).collect::<Result<_>>()?;
     made.dirs.clear();
     Ok(dirs)
 }
 
 impl Made {
     /// Makes and opens the directory in one hierarchy.
-    fn place(&mut self, place: &Place, unified: bool) -> Result<Dir> {
+    fn place(&mut self, place: &Place, unified: bool, present: Present) -> Result<Dir> {
         let relative = place.relative()?;
         let first = self.dirs.len();
         self.mounts.push(Dir::mount_point(&place.mount)?);
@@ -53,7 +54,7 @@ impl Made {
         let fresh = self.make(mount, relative)?;
         let mount = &self.mounts[mount];
         let dir = mount.child(relative)?;
-        if !fresh {
+        if !fresh && present == Present::Unused {
             refuse_used(place, &dir)?;
         }
         if place.is_v2() {

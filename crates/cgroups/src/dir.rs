@@ -68,6 +68,22 @@ impl Dir {
         }
     }
 
+    /// Gives this directory to a user, and in it the files that the kernel says belong with it (cgroups(7), "Delegation").
+    pub(crate) fn give_to(&self, user: u32) -> Result<()> {
+        const LIST: &str = "/sys/kernel/cgroup/delegate";
+        let list = std::fs::read_to_string(LIST);
+        let list = list.map_err(|source| Error::Os { operation: "read", path: LIST.into(), source })?;
+        for name in list.lines().chain([""]) {
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+            match rustix::fs::chownat(&self.fd, name, Some(rustix::fs::Uid::from_raw(user)), None, flags) {
+                // Files of controllers that are off.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(Error::os("chown", &self.path.join(name), e)),
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a directory; a missing one is fine.
     pub(crate) fn remove(&self, relative: &Path) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, relative, AtFlags::REMOVEDIR) {

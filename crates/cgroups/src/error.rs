@@ -130,6 +130,21 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// systemd was asked for, and does not run here.
+    #[error(
+        "systemd does not run here, so it cannot make control groups; make them in the file system instead (cgroupfs)"
+    )]
+    NoSystemd,
+    /// systemd did not do what it was asked to.
+    #[error("systemd: {what} the unit {unit}: {message}")]
+    Systemd {
+        /// What it was asked: `start`, `change`, `join`, `stop`.
+        what: &'static str,
+        /// The unit.
+        unit: String,
+        /// What it says.
+        message: String,
+    },
     /// A change failed, and putting the old values back failed too.
     #[error("{cause}; and the old values could not be restored: {restore}")]
     Restore {

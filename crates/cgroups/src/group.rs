@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use corten_oci::Resources;
 
+use crate::apply::Undo;
+use crate::create::Present;
 use crate::devices::Policy;
 use crate::dir::{Dir, optional};
 use crate::error::{Error, Result};
@@ -41,19 +43,11 @@ impl Group {
     /// cpuset inherits its parent's CPUs and memory nodes. Directories that are there already are used if they hold no
     /// process ([`Error::NotEmpty`]) and are not frozen ([`Error::Frozen`]). On failure what was made is removed.
     pub fn create(paths: Paths) -> Result<Self> {
-        Self::make(paths, false)
+        Self::make(paths, Present::Unused)
     }
 
-    /// Like [`Group::create`], but leaves out the hierarchies in which this process may not make a directory, as a user
-    /// without root may not in most: [`Group::paths`] then lacks them, and a limit of theirs is refused.
-    pub fn create_permitted(paths: Paths) -> Result<Self> {
-        Self::make(paths, true)
-    }
-
-    fn make(paths: Paths, permitted: bool) -> Result<Self> {
-        let made = create::create(&paths, permitted)?;
-        let paths = paths.retain(|index| made[index].is_some());
-        let dirs = made.into_iter().flatten().map(OnceLock::from).collect();
+    pub(crate) fn make(paths: Paths, present: Present) -> Result<Self> {
+        let dirs = create::create(&paths, present)?.into_iter().map(OnceLock::from).collect();
         Ok(Self { paths, dirs })
     }
 
@@ -152,6 +146,15 @@ impl Group {
         self.paths.places().iter().any(|place| place.dir.is_dir())
     }
 
+    /// Gives the v2 directory to a user of the host, with those files that a group's owner is to have, so that its processes
+    /// can make groups below it (specification: `config-linux.md#cgroup-ownership`). Nothing happens on a host without v2.
+    pub fn give_to(&self, user: u32) -> Result<()> {
+        match self.v2()? {
+            Some(dir) if self.paths.is_unified() => dir.give_to(user),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the directories and all groups beneath them, but none above them. Missing ones are fine.
     ///
     /// Waits up to 5 s for processes that are ending; [`Error::Timeout`] after that.
@@ -206,7 +209,9 @@ impl Group {
     /// Device rules are not touched where none are given, and else replace those before; the caller appends
     /// the default ones to the user's.
     pub fn apply(&self, resources: &Resources) -> Result<Vec<Warning>> {
-        self.set(resources, false)
+        let plan = self.plan_for(resources)?;
+        apply::run(self, &plan, apply::Old::Forget, |policy| self.set_devices(policy))?;
+        Ok(plan.warnings)
     }
 
     /// Sets resources like [`Group::apply`]; on failure the values that were changed before are put back.
@@ -214,14 +219,32 @@ impl Group {
     /// Each field stands for itself: what v2 computes from two (swap from memory and swap together, `cpu.max` from quota
     /// and period) needs both.
     pub fn update(&self, resources: &Resources) -> Result<Vec<Warning>> {
-        self.set(resources, true)
+        self.update_with_undo(resources).map(|(warnings, _)| warnings)
     }
 
-    fn set(&self, resources: &Resources, restore: bool) -> Result<Vec<Warning>> {
+    /// Like [`Group::update`], with the way back for a caller that has more to do.
+    pub(crate) fn update_with_undo(&self, resources: &Resources) -> Result<(Vec<Warning>, Undo<'_>)> {
+        let plan = self.plan_for(resources)?;
+        let undo = apply::run(self, &plan, apply::Old::Keep, |policy| self.set_devices(policy))?;
+        Ok((plan.warnings, undo))
+    }
+
+    /// Turns resources into steps, and the controllers on that they need.
+    fn plan_for(&self, resources: &Resources) -> Result<Plan> {
         let plan = resources::plan(resources, |name| self.version(name))?;
         self.enable(&plan)?;
-        apply::run(self, &plan, restore, |policy| self.set_devices(policy))?;
-        Ok(plan.warnings)
+        Ok(plan)
+    }
+
+    /// Does something while the group stands still. One that is frozen already stays so.
+    pub(crate) fn while_frozen<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.is_frozen()? {
+            return work();
+        }
+        self.freeze()?;
+        let done = work();
+        self.thaw()?;
+        done
     }
 
     fn set_devices(&self, policy: &Policy) -> Result<()> {

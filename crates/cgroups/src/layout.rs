@@ -147,7 +147,7 @@ fn cgroup_mount(line: &[u8]) -> Option<(u64, &[u8], &[u8], &[u8], Vec<&[u8]>)> {
 }
 
 /// Controllers and own group, for each line of `/proc/self/cgroup`.
-fn own_groups(cgroup: &[u8]) -> Vec<(Vec<String>, PathBuf)> {
+pub(crate) fn own_groups(cgroup: &[u8]) -> Vec<(Vec<String>, PathBuf)> {
     let mut groups = Vec::new();
     for line in cgroup.split(|b| *b == b'\n') {
         let mut fields = line.splitn(3, |b| *b == b':');

@@ -33,6 +33,7 @@ mod remove;
 mod resources;
 pub mod stats;
 mod step;
+pub mod systemd;
 mod undo;
 mod v1;
 mod v2;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, Mount, own_groups};
 
 /// A container's directories, one in each hierarchy. Serialisable, to be kept in the container's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,16 +82,6 @@ impl Paths {
         &self.hierarchies
     }
 
-    /// The same paths without those hierarchies for which `keep` says no, by index.
-    pub(crate) fn retain(mut self, mut keep: impl FnMut(usize) -> bool) -> Self {
-        let mut index = 0;
-        self.hierarchies.retain(|_| {
-            index += 1;
-            keep(index - 1)
-        });
-        self
-    }
-
     /// The paths of a sub-group: in all hierarchies, or in those of the named controllers.
     pub(crate) fn sub(&self, controllers: Option<&[&str]>, path: &str) -> Result<Self> {
         let below = clean(path);
@@ -130,7 +120,7 @@ pub(crate) fn resolve(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> 
         return Err(Error::Path { path: path.to_owned(), reason });
     }
     let absolute = cgroups_path == Some(path) && path.starts_with('/');
-    let place = |mount: &crate::layout::Mount| {
+    let place = |mount: &Mount| {
         let own = mount.own_relative();
         let base = match (absolute, mount.controllers.is_empty()) {
             (true, _) => Path::new(""),
@@ -141,6 +131,28 @@ pub(crate) fn resolve(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> 
         Place { controllers: mount.controllers.clone(), mount: mount.point.clone(), dir }
     };
     Ok(Paths { hierarchies: layout.mounts().iter().map(place).collect() })
+}
+
+/// The directories of the group that a process is in, as its `/proc/PID/cgroup` says: on v1 the one that systemd keeps its
+/// units in, in each hierarchy.
+pub(crate) fn of_process(layout: &Layout, cgroup: &[u8]) -> Result<Paths> {
+    let groups = own_groups(cgroup);
+    let is_unit =
+        |(controllers, _): &&(Vec<String>, PathBuf)| controllers.first().is_some_and(|c| c == "name=systemd");
+    let unified = |(controllers, _): &&(Vec<String>, PathBuf)| controllers.is_empty();
+    let group =
+        groups.iter().find(is_unit).or_else(|| groups.iter().find(unified)).ok_or(Error::NotMounted)?;
+    let place = |mount: &Mount| {
+        let outside = |_| Error::Path {
+            path: group.1.display().to_string(),
+            reason: "it is not beneath what the mount of the hierarchy shows",
+        };
+        let dir = mount.point.join(group.1.strip_prefix(&mount.root).map_err(outside)?);
+        let place = Place { controllers: mount.controllers.clone(), mount: mount.point.clone(), dir };
+        place.relative()?;
+        Ok(place)
+    };
+    Ok(Paths { hierarchies: layout.mounts().iter().map(place).collect::<Result<_>>()? })
 }
 
 /// A path without `.`, `..` and a leading slash; `..` at the top stays at the top.
@@ -199,6 +211,19 @@ mod tests {
     fn the_root_is_refused() {
         for path in ["/", "..", "/a/..", "."] {
             assert!(matches!(resolve(&layout(), Some(path), "id"), Err(Error::Path { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_group_of_a_process() {
+        let paths =
+            of_process(&layout(), b"3:cpu,cpuacct:/\n2:name=systemd:/a.slice/b.scope\n0::/x\n").unwrap();
+        assert_eq!(paths.get("cpu"), Some(Path::new("/c/cpu,cpuacct/a.slice/b.scope")));
+        assert_eq!(paths.get(""), Some(Path::new("/c/v2/a.slice/b.scope")));
+        let paths = of_process(&layout(), b"0::/x/y\n").unwrap();
+        assert_eq!(paths.get(""), Some(Path::new("/c/v2/x/y")));
+        for outside in [&b"0::/\n"[..], b"0::/../x\n", b""] {
+            assert!(of_process(&layout(), outside).is_err());
         }
     }
 

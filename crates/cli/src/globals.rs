@@ -19,7 +19,7 @@ pub struct Globals {
     /// Log what is done, and not only what is wrong
     #[arg(long)]
     pub debug: bool,
-    /// Let systemd make the control groups (not supported by this version)
+    /// Have systemd make the control groups; `cgroupsPath` is then SLICE:PREFIX:NAME
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Whether a control group that may not be made is done without
@@ -40,7 +40,7 @@ pub enum LogFormat {
 /// `--rootless`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Rootless {
-    /// Where the caller is not root.
+    /// Where the caller is not root, or only that of a user namespace.
     Auto,
     True,
     False,
@@ -55,9 +55,15 @@ impl Globals {
     /// Whether a control group that may not be made is done without.
     pub fn rootless_cgroups(&self) -> bool {
         match self.rootless {
-            Rootless::Auto => self.ordinary_user(),
+            Rootless::Auto => self.ordinary_user() || in_user_namespace(),
             Rootless::True => true,
             Rootless::False => false,
         }
     }
+}
+
+/// Whether this process is in another user namespace than the machine's first.
+pub fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, Result};
-use crate::globals::Globals;
+use crate::globals::{Globals, in_user_namespace};
 
 /// The directory that is asked for, or that of the user.
 pub fn directory(globals: &Globals) -> Result<PathBuf> {
@@ -20,12 +20,8 @@ pub fn directory(globals: &Globals) -> Result<PathBuf> {
 
 /// Whether it is not the machine's root who calls: root of a user namespace is not either.
 fn of_a_user(globals: &Globals) -> bool {
-    let root_of_namespace = || {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
-        !whole && std::env::var_os("USER").is_none_or(|user| user != "root")
-    };
-    globals.ordinary_user() || root_of_namespace()
+    let calls_itself_root = || std::env::var_os("USER").is_some_and(|user| user == "root");
+    globals.ordinary_user() || (in_user_namespace() && !calls_itself_root())
 }
 
 /// A directory in the user's runtime directory, with the sticky bit: then it is not cleaned up by age

@@ -11,7 +11,7 @@ use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
     Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process, Result,
-    Signal, State, Stats, Status, hooks, oci, resources, start, stats,
+    Signal, State, Stats, Status, cgroup, hooks, oci, resources, start, stats,
 };
 
 /// One container.
@@ -166,10 +166,7 @@ impl Container {
         let lock = self.0.store.lock()?;
         let mut saved = self.0.refresh()?;
         let complete = resources::complete(&saved.config.cgroup().resources, resources);
-        let warnings = self.running_group(&saved)?.update(&complete)?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
+        cgroup::update(&saved, &self.running_group(&saved)?, &complete)?;
         let config = resources::merge(Config::clone(&saved.config), resources)?;
         self.0.store.change(&mut saved, config, &lock)?;
         *self.0.saved() = saved;
@@ -327,9 +324,7 @@ impl Container {
                 format!("init of container {} did not end after SIGKILL", self.0.id),
             ));
         }
-        if let Some(group) = &group {
-            group.remove()?;
-        }
+        cgroup::remove(saved, group.as_ref())?;
         self.0.store.remove()
     }
 }

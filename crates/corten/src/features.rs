@@ -22,7 +22,13 @@ pub fn features() -> Features {
         linux: Some(LinuxFeatures {
             namespaces: Some(strings(&kinds)),
             capabilities: Some(strings(capability_names())),
-            cgroup: Some(CgroupFeatures { v1: true, v2: true, ..CgroupFeatures::default() }),
+            cgroup: Some(CgroupFeatures {
+                v1: true,
+                v2: true,
+                systemd: true,
+                systemd_user: true,
+                ..CgroupFeatures::default()
+            }),
             seccomp: Some(SeccompFeatures::default()),
             apparmor: Some(Enabled { enabled: false }),
             selinux: Some(Enabled { enabled: false }),

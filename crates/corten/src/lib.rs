@@ -22,6 +22,7 @@
 //! signal, limit or descriptor. Everything is synchronous; what can be waited for is a descriptor ([`Child`] is `AsFd`).
 #![forbid(unsafe_code)]
 
+mod cgroup;
 mod child;
 pub mod config;
 mod container;

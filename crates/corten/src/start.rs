@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use corten_cgroups::{Group, Layout};
+use corten_cgroups::Group;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -14,7 +14,7 @@ use crate::error::ErrorStage;
 use crate::handle::Handle;
 use crate::launch::{Event, Ready};
 use crate::store::{Lock, Saved, SavedInit};
-use crate::{Error, ErrorKind, Process, Result, Signal, Status, child, hooks, idmap, plan, resources};
+use crate::{Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, plan};
 
 /// A process, and the master of its terminal if it has one.
 type Begun = (Arc<Started>, Option<OwnedFd>);
@@ -31,7 +31,7 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     }
     // It takes a while to get ready, and this side has enough to do meanwhile.
     let ready = Ready::start(&container.home.launcher)?;
-    let group = make_group(container, &mut saved, &lock)?;
+    let group = cgroup::make(container, &mut saved, &lock, ready.pid())?;
     let begun = begin(container, ready, process, gate, &mut saved, group.as_ref(), lock);
     let (started, terminal) = match begun {
         Ok(begun) => begun,
@@ -48,44 +48,6 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
         poststart(container, &saved, &started.pidfd)?;
     }
     Ok((started, terminal))
-}
-
-/// Makes the control group with its limits. Where it will be is saved first, so that it can be found after a crash.
-fn make_group(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Option<Group>> {
-    if !saved.config.cgroup().managed {
-        return Ok(None);
-    }
-    let layout = Layout::detect()?;
-    let paths =
-        Group::plan(&layout, resources::location(saved.config.cgroup()).as_deref(), container.id.as_str())?;
-    saved.facts.cgroup = Some(paths.clone());
-    container.store.save(&saved.facts, lock)?;
-    let mut resources = saved.config.cgroup().resources.clone();
-    if saved.config.rootless_cgroups() {
-        // An ordinary user can make no device nodes, and may set no rules about them.
-        resources.devices.clear();
-    }
-    let error = match Group::create(paths) {
-        Ok(group) => match group.apply(&resources) {
-            Ok(warnings) => {
-                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                return Ok(Some(group));
-            }
-            Err(error) => {
-                drop(group.remove());
-                error.into()
-            }
-        },
-        Err(error) => Error::from(error),
-    };
-    saved.facts.cgroup = None;
-    container.store.save(&saved.facts, lock)?;
-    // An ordinary user without a group of their own to make others in: no limit was asked for, so none is missed.
-    if saved.config.rootless_cgroups() && !resources::limits_anything(saved.config.cgroup()) {
-        tracing::debug!("no control group: {error}");
-        return Ok(None);
-    }
-    Err(error)
 }
 
 /// The conversation, from the clone to the gate or the user's program.
@@ -154,13 +116,11 @@ fn explain(error: Error, group: Option<&Group>) -> Error {
 fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
     let undone = || -> Result<()> {
         let lock = container.store.lock()?;
-        if let Some(group) = group {
-            group.kill()?;
-            group.remove()?;
-        }
+        group.map_or(Ok(()), Group::kill)?;
+        cgroup::remove(saved, group)?;
         container.store.remove_gate()?;
         saved.facts.init = None;
-        saved.facts.cgroup = None;
+        (saved.facts.cgroup, saved.facts.unit) = (None, None);
         container.store.save(&saved.facts, &lock)
     };
     let mut undone = undone;
@@ -227,6 +187,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
         }
         (group, None) => group,
     };
+    cgroup::let_in(&saved, ready.pid(), process.sub_cgroup.as_deref())?;
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
     let mut conversation = ready.order(plan.fds, &plan.payload)?;

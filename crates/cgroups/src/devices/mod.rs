@@ -5,6 +5,6 @@ mod rules;
 mod v1;
 mod v2;
 
-pub(crate) use rules::Policy;
+pub(crate) use rules::{Devices, Kind, Policy};
 pub(crate) use v1::set as set_v1;
 pub(crate) use v2::set as set_v2;

@@ -46,7 +46,7 @@ pub(crate) fn plan(cpu: &Cpu, plan: &mut Plan) -> Result<()> {
 ///
 /// The curve through (2, 1), (1024, 100) and (262144, 10000) that runc and crun share: the exponent is quadratic in the
 /// logarithm of the shares.
-fn weight(shares: u64) -> u64 {
+pub(crate) fn weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,

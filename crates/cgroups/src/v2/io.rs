@@ -42,7 +42,7 @@ pub(crate) fn plan(io: &BlockIo, plan: &mut Plan) -> Result<()> {
 }
 
 /// A weight of v1 and BFQ (10 to 1000) as one of `io.weight` (1 to 10000).
-fn converted(weight: u16) -> u64 {
+pub(crate) fn converted(weight: u16) -> u64 {
     1 + u64::from(weight.saturating_sub(10)) * 9999 / 990
 }
 

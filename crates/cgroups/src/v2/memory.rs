@@ -42,7 +42,7 @@ pub(crate) fn plan(memory: &Memory, plan: &mut Plan) -> Result<()> {
 
 /// The limit of swap alone, which v2 has, from that of memory and swap together, which the specification has. None: leave
 /// it; -1: no limit.
-fn swap(memory: Option<i64>, both: Option<i64>) -> Result<Option<i64>> {
+pub(crate) fn swap(memory: Option<i64>, both: Option<i64>) -> Result<Option<i64>> {
     let refused = |reason| Err(Error::value("memory.swap", both.unwrap_or_default(), reason));
     match (memory, both) {
         (Some(-1), None) => Ok(Some(-1)),

@@ -1,11 +1,21 @@
 //! Limits that contradict themselves, whatever the machine.
 
 use super::cgroup::Cgroup;
-use crate::{Error, Result, oci};
+use crate::{Error, Result, oci, resources};
 
 /// Refuses what no control group can hold.
 pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
-    let Cgroup { name, parent, path, scope_prefix, resources, systemd: _, managed, owner_uid } = cgroup;
+    let Cgroup {
+        name,
+        parent,
+        path,
+        scope_prefix,
+        resources,
+        systemd,
+        systemd_properties,
+        managed,
+        owner_uid,
+    } = cgroup;
     if path.is_some() && (name.is_some() || parent.is_some()) {
         return Err(Error::invalid("a cgroup has either a path, or a name and a parent"));
     }
@@ -13,6 +23,17 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
     if !managed && (named || owner_uid.is_some() || *resources != oci::Resources::default()) {
         return Err(Error::invalid(
             "a container without a cgroup of its own cannot have limits, or a name for it",
+        ));
+    }
+    if *systemd {
+        resources::unit_parts(cgroup, "id")?;
+        crate::cgroup::properties(cgroup)?;
+        if !managed {
+            return Err(Error::invalid("a container without a cgroup of its own needs none of systemd's"));
+        }
+    } else if scope_prefix.is_some() || !systemd_properties.is_empty() {
+        return Err(Error::invalid(
+            "a scope and its properties are systemd's, which does not make the cgroup",
         ));
     }
     if name.as_ref().is_some_and(|name| name.is_empty() || name.contains('/')) {

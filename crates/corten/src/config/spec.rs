@@ -68,7 +68,11 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         no_new_keyring,
         rootless_euid,
         rootless_cgroups,
-        cgroup: Cgroup { systemd: systemd_cgroup, ..Cgroup::default() },
+        cgroup: Cgroup {
+            systemd: systemd_cgroup,
+            systemd_properties: systemd_properties(annotations, systemd_cgroup),
+            ..Cgroup::default()
+        },
         bundle: Some(bundle),
         ..Fields::default()
     };
@@ -150,13 +154,15 @@ fn cgroup_of(path: &Option<String>, resources: &Option<oci::Resources>, cgroup: 
     if cgroup.managed {
         resources.devices.extend(default_device_rules());
     }
-    let path = non_empty(path);
-    let Some(text) = path.as_ref().filter(|_| cgroup.systemd) else {
-        return Cgroup { path, resources, ..cgroup };
-    };
-    let mut parts = text.splitn(3, ':').map(|part| Some(part.to_owned()).filter(|part| !part.is_empty()));
-    let [parent, scope_prefix, name] = [(); 3].map(|()| parts.next().flatten());
-    Cgroup { parent, scope_prefix, name, resources, ..cgroup }
+    Cgroup { path: non_empty(path), resources, ..cgroup }
+}
+
+/// The properties of systemd's scope among the annotations; where it is not systemd that makes the group they are mere words.
+fn systemd_properties(annotations: &oci::Map<String>, systemd: bool) -> oci::Map<String> {
+    const PREFIX: &str = "org.systemd.property.";
+    let property =
+        |(name, value): (&String, &String)| Some((name.strip_prefix(PREFIX)?.to_owned(), value.clone()));
+    annotations.iter().filter(|_| systemd).filter_map(property).collect()
 }
 
 /// The host's id of the user who runs the program, where the container sees its groups as the root of the hierarchy

@@ -271,14 +271,27 @@ fn whoever_may_write_its_cgroups_owns_them() {
 }
 
 #[test]
-fn a_unit_of_systemd_has_three_parts() {
-    let spec: oci::Spec =
-        serde_json::from_value(with(&[("/linux/cgroupsPath", json!("my.slice:pre:name"))])).unwrap();
+fn a_unit_of_systemd_comes_from_the_path_and_the_annotations() {
+    let document = |path: &str, value: &str| {
+        let annotations = json!({"org.systemd.property.CollectMode": value, "other": "x"});
+        serde_json::from_value(with(&[("/linux/cgroupsPath", json!(path)), ("/annotations", annotations)]))
+            .unwrap()
+    };
     let options = SpecOptions { systemd_cgroup: true, ..SpecOptions::default() };
-    let cgroup = spec::fields(&spec, Path::new("/b"), options).unwrap().cgroup;
-    let parts = [cgroup.parent, cgroup.scope_prefix, cgroup.name, cgroup.path];
-    assert_eq!(parts.map(Option::unwrap_or_default), ["my.slice", "pre", "name", ""]);
-    assert_eq!(Config::from_spec(&spec, "/b", options).unwrap_err().kind(), ErrorKind::Unsupported);
+    let read = |path: &str, value: &str, options| {
+        let spec: oci::Spec = document(path, value);
+        Config::from_spec(&spec, "/b", options)
+    };
+    let config = read("my.slice:pre:name", "'inactive'", options).unwrap();
+    let cgroup = config.cgroup();
+    assert!(cgroup.systemd);
+    assert_eq!(cgroup.path.as_deref(), Some("my.slice:pre:name"));
+    let properties: Vec<_> = cgroup.systemd_properties.iter().collect();
+    assert_eq!(properties, [(&"CollectMode".to_owned(), &"'inactive'".to_owned())]);
+    assert!(read("/plain", "'x'", options).unwrap_err().to_string().contains("slice:prefix:name"));
+    assert!(read("a.slice:b:c", "[", options).unwrap_err().to_string().contains("CollectMode=["));
+    let plain = read("/plain", "[", SpecOptions::default()).unwrap();
+    assert!(plain.cgroup().systemd_properties.is_empty());
 }
 
 #[test]

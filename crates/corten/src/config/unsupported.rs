@@ -9,7 +9,7 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 12] = [
+pub(super) const FIELDS: [Lacking<Fields>; 11] = [
     ("linux.seccomp", |c| c.seccomp.is_some()),
     ("linux.mountLabel", |c| c.mount_label.is_some()),
     ("linux.intelRdt", |c| c.intel_rdt.is_some()),
@@ -23,7 +23,6 @@ pub(super) const FIELDS: [Lacking<Fields>; 12] = [
         c.networks.iter().any(|n| n.kind != NetworkKind::Loopback)
     }),
     ("a network route", |c| !c.routes.is_empty()),
-    ("a cgroup made by systemd", |c| c.cgroup.systemd),
 ];
 
 /// Of a program, in a container's configuration or in its own.

@@ -52,6 +52,11 @@ impl Ready {
         Ok(Self { channel: Some(channel), stage1 })
     }
 
+    /// The process id of stage 1.
+    pub(crate) fn pid(&self) -> i32 {
+        self.stage1.pid
+    }
+
     /// Hands over the payload, and returns when stage 2 exists.
     pub(crate) fn order(mut self, fds: Descriptors, payload: &Payload) -> Result<Conversation> {
         let Some(mut channel) = self.channel.take() else { return Err(silence()) };

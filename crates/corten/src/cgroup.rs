@@ -1,0 +1,132 @@
+//! The control group of a container: made in the file system or by systemd, limited, handed to its owner, removed.
+
+use corten_cgroups::systemd::{Manager, Property, Unit};
+use corten_cgroups::{Group, Layout, Warning};
+
+use crate::handle::Handle;
+use crate::store::{Lock, Saved};
+use crate::{Cgroup, Config, Error, Id, Result, oci, resources};
+
+/// Makes the control group with its limits. What it will be is saved first, so that it can be found after a crash.
+///
+/// systemd makes none without a process in it: that is `stage1`, which ends in it.
+pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i32) -> Result<Option<Group>> {
+    let config = std::sync::Arc::clone(&saved.config);
+    if !config.cgroup().managed {
+        return Ok(None);
+    }
+    let made = match config.cgroup().systemd {
+        true => by_systemd(container, saved, lock, stage1),
+        false => in_file_system(container, saved, lock),
+    };
+    let limited = made.and_then(|group| match limit(&config, &group) {
+        Ok(()) => Ok(group),
+        Err(error) => {
+            drop(remove(saved, Some(&group)));
+            Err(error)
+        }
+    });
+    let error = match limited {
+        Ok(group) => return Ok(Some(group)),
+        Err(error) => error,
+    };
+    (saved.facts.cgroup, saved.facts.unit) = (None, None);
+    container.store.save(&saved.facts, lock)?;
+    // An ordinary user without a group of their own to make others in: no limit was asked for, so none is missed.
+    if config.rootless_cgroups() && !config.cgroup().systemd && !resources::limits_anything(config.cgroup()) {
+        tracing::debug!("no control group: {error}");
+        return Ok(None);
+    }
+    if config.rootless_cgroups() && error.kind() == crate::ErrorKind::PermissionDenied {
+        return Err(Error::new(
+            crate::ErrorKind::PermissionDenied,
+            format!(
+                "{error}; an ordinary user can limit a container only below a control group that was delegated to them, \
+                 as systemd does: run the command with `systemd-run --user --scope -p Delegate=yes`, or have systemd make \
+                 the group (--systemd-cgroup)"
+            ),
+        ));
+    }
+    Err(error)
+}
+
+fn in_file_system(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Group> {
+    let path = resources::location(saved.config.cgroup());
+    let paths = Group::plan(&Layout::detect()?, path.as_deref(), container.id.as_str())?;
+    saved.facts.cgroup = Some(paths.clone());
+    container.store.save(&saved.facts, lock)?;
+    Ok(Group::create(paths)?)
+}
+
+fn by_systemd(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i32) -> Result<Group> {
+    let layout = Layout::detect()?;
+    let cgroup = saved.config.cgroup();
+    let unit = unit_of(cgroup, &container.id)?;
+    let properties = properties(cgroup)?;
+    let resources = allowed(&saved.config);
+    saved.facts.unit = Some(unit.clone());
+    container.store.save(&saved.facts, lock)?;
+    let description = format!("corten container {}", container.id);
+    let group = unit.start(&layout, stage1, &description, &resources, &properties)?;
+    saved.facts.cgroup = Some(group.paths().clone());
+    container.store.save(&saved.facts, lock)?;
+    Ok(group)
+}
+
+/// The scope of a container: from the path `slice:prefix:name`, or from the parts.
+fn unit_of(cgroup: &Cgroup, id: &Id) -> Result<Unit> {
+    let parts = resources::unit_parts(cgroup, id.as_str())?;
+    Ok(Unit::plan(Manager::detect()?, parts.slice, parts.prefix, parts.name)?)
+}
+
+/// The properties that annotations ask for.
+pub(crate) fn properties(cgroup: &Cgroup) -> Result<Vec<Property>> {
+    let property = |(name, value): (&String, &String)| Ok(Property::parse(name, value)?);
+    cgroup.systemd_properties.iter().map(property).collect()
+}
+
+/// The limits that the caller may set.
+fn allowed(config: &Config) -> oci::Resources {
+    let mut resources = config.cgroup().resources.clone();
+    if config.rootless_cgroups() {
+        // An ordinary user can make no device nodes, and may set no rules about them.
+        resources.devices.clear();
+    }
+    resources
+}
+
+fn limit(config: &Config, group: &Group) -> Result<()> {
+    warn(group.apply(&allowed(config))?);
+    match config.cgroup().owner_uid.map_or(Ok(()), |owner| group.give_to(owner)) {
+        // Only the container's own groups are the matter; an ordinary user may give away nothing.
+        Err(error) if config.rootless_cgroups() && error.is_permission() => {
+            tracing::warn!("the container cannot make control groups: {error}");
+            Ok(())
+        }
+        given => Ok(given?),
+    }
+}
+
+/// Changes limits, in the kernel and in what systemd thinks they are. On failure the old ones hold.
+pub(crate) fn update(saved: &Saved, group: &Group, resources: &oci::Resources) -> Result<()> {
+    warn(match &saved.facts.unit {
+        Some(unit) => unit.update(group, resources)?,
+        None => group.update(resources)?,
+    });
+    Ok(())
+}
+
+/// Lets the new process into the group where only systemd may: below the caller's own session.
+pub(crate) fn let_in(saved: &Saved, pid: i32, below: Option<&str>) -> Result<()> {
+    saved.facts.unit.as_ref().map_or(Ok(()), |unit| Ok(unit.attach(pid, below)?))
+}
+
+/// Removes the group, with the unit that it belongs to. Every process in it has been killed.
+pub(crate) fn remove(saved: &Saved, group: Option<&Group>) -> Result<()> {
+    saved.facts.unit.as_ref().map_or(Ok(()), Unit::stop)?;
+    Ok(group.map_or(Ok(()), Group::remove)?)
+}
+
+fn warn(warnings: Vec<Warning>) {
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+}

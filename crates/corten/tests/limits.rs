@@ -11,7 +11,8 @@ use common::{Outcome, Stage, probe};
 use corten::oci::{
     BlockIo, Cpu, HugepageLimit, InterfacePriority, Memory, Network, Pids, Resources, ThrottleDevice,
 };
-use corten_testkit::{Requirement, Suite, View};
+use corten::{Config, SpecOptions};
+use corten_testkit::{Requirement, Suite, View, missing};
 
 const MIB: i64 = 1 << 20;
 
@@ -278,11 +279,23 @@ fn other_rows() -> Vec<Row> {
 
 /// Starts a container with the first values, changes them, and reads both times.
 fn check(first: &Resources, second: &Resources, controller: &str, expected: &[Seen]) -> Outcome {
+    check_made(SpecOptions::default(), first, second, controller, expected)
+}
+
+/// The same with control groups that are made in this way.
+fn check_made(
+    options: SpecOptions,
+    first: &Resources,
+    second: &Resources,
+    controller: &str,
+    expected: &[Seen],
+) -> Outcome {
     let stage = Stage::new(|spec| {
         let devices = spec.linux.as_ref().unwrap().resources.as_ref().unwrap().devices.clone();
         spec.linux.as_mut().unwrap().resources = Some(Resources { devices, ..first.clone() });
     });
-    let container = stage.container();
+    let config = Config::from_spec(&stage.bundle.spec, stage.bundle.path(), options)?;
+    let container = stage.runtime.create(&stage.id(), config)?;
     container.run(probe(&["sleep"]).build()?)?;
     let paths: BTreeMap<String, PathBuf> = container.state()?.cgroup_paths.into_iter().collect();
     let compare = |choose: fn(&Seen) -> &String| {
@@ -304,8 +317,28 @@ fn check(first: &Resources, second: &Resources, controller: &str, expected: &[Se
     Ok(())
 }
 
+fn rows() -> impl Iterator<Item = Row> {
+    [memory_rows(), cpu_rows(), io_rows(), other_rows()].into_iter().flatten()
+}
+
+/// All that this machine has a controller for, where systemd makes the groups.
+fn every_resource_by_systemd() -> Outcome {
+    let options = SpecOptions { systemd_cgroup: true, ..SpecOptions::default() };
+    let unified = std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok();
+    for Row { name, controllers: (old, new), first, second, v1, v2 } in rows() {
+        let (requirement, controller, expected) = match unified {
+            true => (Requirement::CgroupV2(new), "", v2),
+            false => (Requirement::CgroupV1(old), old, v1),
+        };
+        if !expected.is_empty() && missing(&[requirement]).is_none() {
+            check_made(options, &first, &second, controller, &expected)
+                .map_err(|error| format!("{name}: {error:?}"))?;
+        }
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    let rows = [memory_rows(), cpu_rows(), io_rows(), other_rows()].into_iter().flatten();
     let add = |suite: Suite, row: Row| {
         let Row { name, controllers, first, second, v1, v2 } = row;
         let (old, new) = controllers;
@@ -327,5 +360,7 @@ fn main() -> ExitCode {
             }
         }
     };
-    rows.fold(common::suite(), add).run()
+    let suite = rows().fold(common::suite(), add);
+    let needs = [Requirement::Root, Requirement::Path("/run/systemd/system")];
+    suite.needs(&needs, "every_resource_by_systemd", every_resource_by_systemd).run()
 }

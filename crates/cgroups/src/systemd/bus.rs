@@ -129,7 +129,10 @@ impl Bus {
         let rule = rule.path(OBJECT).arg(2, unit).build()?;
         let mut removed = MessageStream::for_match_rule(rule, &self.connection, None).await?;
         if self.brokered {
-            self.call("Subscribe", &()).await?;
+            match self.call("Subscribe", &()).await {
+                Err(refusal) if !refusal.name.ends_with(".AlreadySubscribed") => return Err(refusal),
+                _ => {}
+            }
         }
         let reply = self.call(method, body).await?;
         let job: OwnedObjectPath = reply.body().deserialize()?;

@@ -27,6 +27,8 @@ pub enum Requirement {
     Filesystem(&'static str),
     /// A file or directory, such as `/sys/kernel/security/apparmor`.
     Path(&'static str),
+    /// A block device that can have this scheduler, such as `bfq`.
+    IoScheduler(&'static str),
     /// Leave to make user namespaces.
     UserNamespaces,
 }
@@ -49,6 +51,7 @@ impl Requirement {
             Requirement::CgroupV2(name) => (cgroup_v2(name), format!("needs the v2 controller {name}")),
             Requirement::Filesystem(name) => (filesystem(name), format!("needs the file system {name}")),
             Requirement::Path(path) => (Path::new(path).exists(), format!("needs {path}")),
+            Requirement::IoScheduler(name) => (io_scheduler(name), format!("needs the I/O scheduler {name}")),
             Requirement::UserNamespaces => (user_namespaces(), "needs user namespaces".to_owned()),
         };
         (!met).then_some(reason)
@@ -88,6 +91,14 @@ fn cgroup_v2(controller: &str) -> bool {
 
 fn filesystem(name: &str) -> bool {
     read("/proc/filesystems").lines().any(|line| line.split_whitespace().last() == Some(name))
+}
+
+fn io_scheduler(name: &str) -> bool {
+    let schedulers = |device: fs::DirEntry| {
+        read(&device.path().join("queue/scheduler").to_string_lossy()).replace(['[', ']'], "")
+    };
+    let mut devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices.any(|device| schedulers(device).split_whitespace().any(|known| known == name))
 }
 
 fn user_namespaces() -> bool {

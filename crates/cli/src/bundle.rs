@@ -8,7 +8,7 @@ use corten::{Config, Container, Id, Process, Runtime, SpecOptions, Stdio};
 
 use crate::error::{Error, Result, from_json};
 use crate::foreground;
-use crate::globals::Globals;
+use crate::globals::{CgroupManager, Globals};
 use crate::inherited::Inherited;
 use crate::sockets;
 
@@ -83,7 +83,8 @@ impl Options {
         let options = SpecOptions {
             no_pivot_root: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
-            systemd_cgroup: globals.systemd_cgroup,
+            systemd_cgroup: globals.cgroup_manager() == CgroupManager::Systemd,
+            no_cgroup: globals.cgroup_manager() == CgroupManager::Disabled,
             rootless_euid: globals.ordinary_user(),
             rootless_cgroups: globals.rootless_cgroups(),
         };

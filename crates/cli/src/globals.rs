@@ -22,6 +22,9 @@ pub struct Globals {
     /// Have systemd make the control groups; `cgroupsPath` is then SLICE:PREFIX:NAME
     #[arg(long)]
     pub systemd_cgroup: bool,
+    /// Who makes the control groups
+    #[arg(long, value_name = "WHO", default_value = "cgroupfs", conflicts_with = "systemd_cgroup")]
+    pub cgroup_manager: CgroupManager,
     /// Whether a control group that may not be made is done without
     #[arg(long, value_name = "BOOL", default_value = "auto")]
     pub rootless: Rootless,
@@ -37,6 +40,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// `--cgroup-manager`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CgroupManager {
+    /// This program, in the file system.
+    Cgroupfs,
+    /// systemd, as with --systemd-cgroup.
+    Systemd,
+    /// Nobody: containers stay in the caller's group, and have no limits.
+    Disabled,
+}
+
 /// `--rootless`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Rootless {
@@ -47,6 +61,11 @@ pub enum Rootless {
 }
 
 impl Globals {
+    /// Who makes the control groups.
+    pub fn cgroup_manager(&self) -> CgroupManager {
+        if self.systemd_cgroup { CgroupManager::Systemd } else { self.cgroup_manager }
+    }
+
     /// Whether the caller is an ordinary user.
     pub fn ordinary_user(&self) -> bool {
         !rustix::process::geteuid().is_root()

@@ -147,7 +147,7 @@ fn what_takes_privileges_is_refused() -> Outcome {
         spec.linux.as_mut().unwrap().resources = Some(resources);
     });
     let output = limited.corten(&["run", limited.id()]).output()?.code(1)?;
-    assert!(output.stderr.contains("cgroup"), "{}", output.stderr);
+    assert!(output.stderr.contains("Delegate=yes"), "{}", output.stderr);
     limited.nothing_is_left();
     let plain = Stage::new(|spec| {
         let linux = spec.linux.as_mut().unwrap();

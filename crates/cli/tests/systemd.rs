@@ -6,39 +6,12 @@ mod common;
 use std::fs;
 use std::process::ExitCode;
 
-use common::{Case, Outcome, Stage, corten, eventually};
-use corten_oci::{Cpu, Device, Memory, Pids, Resources, Spec};
+use common::{Case, Outcome, Stage, corten, eventually, file, group_of, is_root, limit, v2};
+use corten_oci::{Cpu, Device, Memory, Pids, Resources};
 use corten_testkit::{Output, Requirement, Run, Suite};
 use serde_json::Value;
 
 const RUNNING: &str = "/run/systemd/system";
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// A container that waits, in a bundle for whoever runs the tests.
-fn stage(edit: impl FnOnce(&mut Spec)) -> Stage {
-    let mut stage = Stage::new(|_| {});
-    if !is_root() {
-        fs::remove_file(stage.bundle.path().join("config.json")).unwrap();
-        stage.does(&["spec", "--rootless"]);
-        let text = fs::read(stage.bundle.path().join("config.json")).unwrap();
-        stage.bundle.spec = serde_json::from_slice(&text).unwrap();
-    }
-    let process = stage.bundle.spec.process.as_mut().unwrap();
-    process.terminal = false;
-    process.args = vec!["/bin/probe".to_owned(), "sleep".to_owned()];
-    edit(&mut stage.bundle.spec);
-    stage.bundle.write().unwrap();
-    stage
-}
-
-/// Sets limits beside the rules about devices.
-fn limit(spec: &mut Spec, resources: Resources) {
-    let old = spec.linux.as_mut().unwrap().resources.get_or_insert_default();
-    *old = Resources { devices: old.devices.clone(), ..resources };
-}
 
 fn start(stage: &Stage) -> i64 {
     stage.does(&["--systemd-cgroup", "run", "--detach", stage.id()]);
@@ -56,22 +29,6 @@ fn property(unit: &str, name: &str) -> String {
     systemctl(&["show", "--value", "--property", name, unit]).success().unwrap().stdout.trim().to_owned()
 }
 
-/// The group of a process, below the root of v2 or of systemd's hierarchy of v1.
-fn group_of(pid: i64) -> String {
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let group = |prefix: &str| groups.lines().find_map(|line| line.split_once(prefix));
-    group(":name=systemd:").or_else(|| group("0::")).unwrap().1.to_owned()
-}
-
-fn v2() -> bool {
-    fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok()
-}
-
-/// A file of a v2 group.
-fn file(group: &str, name: &str) -> String {
-    fs::read_to_string(format!("/sys/fs/cgroup{group}/{name}")).unwrap().trim().to_owned()
-}
-
 fn a_scope_is_made_changed_and_removed() -> Outcome {
     let resources = Resources {
         memory: Some(Memory { limit: Some(64 << 20), ..Memory::default() }),
@@ -79,7 +36,7 @@ fn a_scope_is_made_changed_and_removed() -> Outcome {
         pids: Some(Pids { limit: Some(33) }),
         ..Resources::default()
     };
-    let stage = stage(|spec| limit(spec, if v2() { resources } else { Resources::default() }));
+    let stage = Stage::waiting(|spec| limit(spec, if v2() { resources } else { Resources::default() }));
     let id = stage.id();
     let unit = format!("corten-{id}.scope");
     let pid = start(&stage);
@@ -120,7 +77,7 @@ fn a_scope_is_made_changed_and_removed() -> Outcome {
 }
 
 fn a_container_that_ends_leaves_no_unit() -> Outcome {
-    let stage = stage(|spec| {
+    let stage = Stage::waiting(|spec| {
         spec.process.as_mut().unwrap().args = ["/bin/probe", "exit", "7"].map(str::to_owned).to_vec();
     });
     stage.corten(&["--systemd-cgroup", "run", stage.id()]).output()?.code(7)?;
@@ -139,7 +96,7 @@ fn a_container_that_ends_leaves_no_unit() -> Outcome {
 
 /// `PATH` with the container's name at its end.
 fn stage_with_path(path: &str) -> Stage {
-    let mut stage = stage(|_| {});
+    let mut stage = Stage::waiting(|_| {});
     let full = format!("{path}{}", stage.id());
     stage.bundle.spec.linux.as_mut().unwrap().cgroups_path = Some(full);
     stage.bundle.write().unwrap();
@@ -165,7 +122,7 @@ fn the_path_names_slice_and_scope() -> Outcome {
 
 fn annotations_are_properties() -> Outcome {
     let annotated = |name: &str, value: &str| {
-        stage(|spec| {
+        Stage::waiting(|spec| {
             spec.annotations.insert(format!("org.systemd.property.{name}"), value.to_owned());
         })
     };
@@ -188,7 +145,7 @@ fn annotations_are_properties() -> Outcome {
 }
 
 fn a_unit_that_failed_is_replaced_and_one_that_runs_is_not() -> Outcome {
-    let stage = stage(|_| {});
+    let stage = Stage::waiting(|_| {});
     let unit = format!("corten-{}.scope", stage.id());
     let user: &[&str] = if is_root() { &[] } else { &["--user"] };
     let scope = |more: &[&str]| {
@@ -218,7 +175,7 @@ fn limits_and_device_rules_outlast_a_reload() -> Outcome {
     let resources = Resources { pids: Some(Pids { limit: Some(33) }), ..Resources::default() };
     let disk =
         Device { typ: "b".to_owned(), path: "/dev/disk".to_owned(), major: Some(8), ..Device::default() };
-    let stage = stage(|spec| {
+    let stage = Stage::waiting(|spec| {
         limit(spec, resources);
         spec.linux.as_mut().unwrap().devices = vec![Device { minor: Some(0), ..disk }];
     });
@@ -239,14 +196,14 @@ fn limits_and_device_rules_outlast_a_reload() -> Outcome {
 }
 
 fn without_systemd_it_is_told() -> Outcome {
-    let stage = stage(|_| {});
+    let stage = Stage::waiting(|_| {});
     let said = stage.fails(&["--systemd-cgroup", "run", stage.id()], 1);
     assert!(said.contains("systemd does not run here"), "{said}");
     Ok(())
 }
 
 fn without_a_bus_it_is_told() -> Outcome {
-    let stage = stage(|_| {});
+    let stage = Stage::waiting(|_| {});
     let run = stage.corten(&["--systemd-cgroup", "run", stage.id()]);
     let run =
         run.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent").env("XDG_RUNTIME_DIR", "/nonexistent");
@@ -258,7 +215,11 @@ fn without_a_bus_it_is_told() -> Outcome {
 
 fn main() -> ExitCode {
     corten();
-    let running = [Requirement::Path(RUNNING), Requirement::UserNamespaces];
+    let mut running = vec![Requirement::Path(RUNNING), Requirement::UserNamespaces];
+    if !is_root() {
+        // On cgroup v1 nothing is delegated.
+        running.push(Requirement::CgroupV2("pids"));
+    }
     let cases: [Case; 5] = [
         ("a_scope_is_made_changed_and_removed", a_scope_is_made_changed_and_removed),
         ("a_container_that_ends_leaves_no_unit", a_container_that_ends_leaves_no_unit),

@@ -115,6 +115,9 @@ fn cpu_rows() -> Vec<Row> {
     let idle = |idle| cpu(Cpu { idle: Some(idle), ..Cpu::default() });
     let burst = |quota, burst| cpu(Cpu { quota: Some(quota), burst: Some(burst), ..Cpu::default() });
     let cpus = |cpus: &str| cpu(Cpu { cpus: Some(cpus.to_owned()), ..Cpu::default() });
+    let realtime = |period, runtime| {
+        cpu(Cpu { realtime_period: Some(period), realtime_runtime: Some(runtime), ..Cpu::default() })
+    };
     let quota = Cpu { quota: Some(50_000), period: Some(200_000), ..Cpu::default() };
     vec![
         Row {
@@ -141,6 +144,14 @@ fn cpu_rows() -> Vec<Row> {
             second: burst(10_000, 5_000),
             v1: vec![seen("cpu.cfs_burst_us", 20_000, 5_000), seen("cpu.cfs_quota_us", 50_000, 10_000)],
             v2: vec![seen("cpu.max.burst", 20_000, 5_000), seen("cpu.max", "50000 100000", "10000 100000")],
+        },
+        Row {
+            name: "cpu.realtime",
+            controllers,
+            first: realtime(500_000, 1000),
+            second: realtime(250_000, 2000),
+            v1: vec![seen("cpu.rt_period_us", 500_000, 250_000), seen("cpu.rt_runtime_us", 1000, 2000)],
+            v2: vec![],
         },
         Row {
             name: "cpu.idle",
@@ -321,16 +332,28 @@ fn rows() -> impl Iterator<Item = Row> {
     [memory_rows(), cpu_rows(), io_rows(), other_rows()].into_iter().flatten()
 }
 
+/// What a row needs of the machine where v1 has its controller.
+fn needs_on_v1(name: &str, controller: &'static str) -> Vec<Requirement> {
+    let mut needs = vec![Requirement::Root, Requirement::CgroupV1(controller)];
+    match name {
+        // The kernel has no other weights.
+        "blockIO.weight" => needs.push(Requirement::IoScheduler("bfq")),
+        "cpu.realtime" => needs.push(Requirement::Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us")),
+        _ => {}
+    }
+    needs
+}
+
 /// All that this machine has a controller for, where systemd makes the groups.
 fn every_resource_by_systemd() -> Outcome {
     let options = SpecOptions { systemd_cgroup: true, ..SpecOptions::default() };
     let unified = std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok();
     for Row { name, controllers: (old, new), first, second, v1, v2 } in rows() {
-        let (requirement, controller, expected) = match unified {
-            true => (Requirement::CgroupV2(new), "", v2),
-            false => (Requirement::CgroupV1(old), old, v1),
+        let (needs, controller, expected) = match unified {
+            true => (vec![Requirement::CgroupV2(new)], "", v2),
+            false => (needs_on_v1(name, old), old, v1),
         };
-        if !expected.is_empty() && missing(&[requirement]).is_none() {
+        if !expected.is_empty() && missing(&needs).is_none() {
             check_made(options, &first, &second, controller, &expected)
                 .map_err(|error| format!("{name}: {error:?}"))?;
         }
@@ -345,11 +368,9 @@ fn main() -> ExitCode {
         let also = (first.clone(), second.clone());
         let suite = match v1.is_empty() {
             true => suite,
-            false => suite.needs(
-                &[Requirement::Root, Requirement::CgroupV1(old)],
-                &format!("{name}_on_v1"),
-                move || check(&first, &second, old, &v1),
-            ),
+            false => suite.needs(&needs_on_v1(name, old), &format!("{name}_on_v1"), move || {
+                check(&first, &second, old, &v1)
+            }),
         };
         match v2.is_empty() {
             true => suite,

@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use common::{Outcome, Stage, output, probe, refusal};
-use corten::oci::{Cpu, DeviceRule, Memory, Pids, Resources, Spec};
+use corten::oci::{
+    BlockIo, Cpu, DeviceRule, IdMapping, Memory, Mount, Namespace, Pids, Rdma, Resources, Spec,
+};
 use corten::{Container, ErrorKind, ExitStatus, PressureLevel, PressureTrigger, Resource, Signal};
 use corten_testkit::{Requirement, View, patience};
 
@@ -241,6 +244,88 @@ fn statistics_tell_what_is_used() -> Outcome {
     Ok(())
 }
 
+/// The container's user gets the group where the container sees it as the root of a hierarchy that it may write to.
+fn a_group_belongs_to_the_user_who_may_write_there() -> Outcome {
+    let mapped = |writable: bool| {
+        Waiting::new(move |spec| {
+            let linux = spec.linux.as_mut().unwrap();
+            let namespace = |typ: &str| Namespace { typ: typ.to_owned(), path: None };
+            linux.namespaces.retain(|namespace| namespace.typ != "cgroup");
+            linux.namespaces.extend([namespace("user"), namespace("cgroup")]);
+            let ids = IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
+            (linux.uid_mappings, linux.gid_mappings) = (vec![ids], vec![ids]);
+            let group = Mount {
+                destination: "/sys/fs/cgroup".to_owned(),
+                typ: Some("cgroup".to_owned()),
+                source: Some("cgroup".to_owned()),
+                options: if writable { Vec::new() } else { vec!["ro".to_owned()] },
+                ..Mount::default()
+            };
+            spec.mounts.retain(|mount| mount.destination != "/sys/fs/cgroup");
+            spec.mounts.push(group);
+        })
+    };
+    let owner = |waiting: &Waiting, file: &str| waiting.directory("").join(file).metadata().unwrap().uid();
+    let owned = mapped(true);
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(&owned, file), 100_000, "{file:?}");
+    }
+    assert_eq!(owner(&owned, "cgroup.freeze"), 0, "what limits the container stays the host's");
+    assert_eq!(owned.does(&["mkdir", "/sys/fs/cgroup/below"]), "ok");
+    assert_eq!(owner(&owned, "below"), 100_000);
+    let closed = mapped(false);
+    assert_eq!(owner(&closed, ""), 0);
+    assert_ne!(closed.does(&["mkdir", "/sys/fs/cgroup/below"]), "ok");
+    Ok(())
+}
+
+/// `checkBeforeUpdate`: the kernel of v2 would take a limit below what is used, and kill.
+fn a_limit_below_what_is_used_can_be_refused() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        resources(spec).memory = Some(Memory { limit: Some(64 << 20), ..Memory::default() });
+    });
+    let limit = |limit, check| Resources {
+        memory: Some(Memory { limit: Some(limit), check_before_update: Some(check), ..Memory::default() }),
+        ..Resources::default()
+    };
+    let error = waiting.container().update(&limit(4096, true)).unwrap_err();
+    assert!(error.to_string().contains("unable to set memory limit to 4096 (current usage: "), "{error}");
+    assert_eq!(waiting.value("", "memory.max"), (64 << 20).to_string());
+    waiting.container().update(&limit(32 << 20, true))?;
+    assert_eq!(waiting.value("", "memory.max"), (32 << 20).to_string());
+    Ok(())
+}
+
+/// Limits that kernels had once are ignored with a warning, those that this one does not have refused by the file.
+fn what_the_kernel_lacks_is_told() -> Outcome {
+    let waiting = Waiting::new(|spec| {
+        let memory = Memory { kernel: Some(1 << 20), kernel_tcp: Some(1 << 20), ..Memory::default() };
+        resources(spec).memory = Some(memory);
+    });
+    let kernel = waiting.directory("memory").join("memory.kmem.limit_in_bytes");
+    if let Ok(limit) = std::fs::read_to_string(kernel) {
+        assert_ne!(limit.trim(), "1048576");
+    }
+    let leaf = BlockIo { leaf_weight: Some(500), ..BlockIo::default() };
+    let error = refusal(|spec| resources(spec).block_io = Some(leaf));
+    assert!(error.to_string().contains("blkio.leaf_weight"), "{error}");
+    Ok(())
+}
+
+/// No device of that name is there, which only the kernel can know.
+fn limits_of_rdma_reach_the_kernel() -> Outcome {
+    let limits = Rdma { hca_handles: Some(3), hca_objects: None };
+    let error = refusal(|spec| {
+        resources(spec).rdma.insert("corten_no_such_device".to_owned(), limits);
+    });
+    let message = error.to_string();
+    assert!(
+        message.contains("corten_no_such_device hca_handle=3") && message.contains("rdma.max"),
+        "{message}"
+    );
+    Ok(())
+}
+
 /// The v2 hierarchy of this machine has no controllers: what needs one is refused by its name, and the rest works.
 fn without_controllers_limits_are_refused_by_name() -> Outcome {
     let error =
@@ -285,6 +370,29 @@ fn main() -> ExitCode {
     let memory = [Requirement::CgroupV2("memory"), Requirement::CgroupV2("pids")];
     common::suite()
         .needs(&[Requirement::CgroupV1("devices")], "device_rules_hold", device_rules_hold)
+        .seeing(
+            View::V2,
+            &[Requirement::Root],
+            "a_group_belongs_to_the_user_who_may_write_there",
+            a_group_belongs_to_the_user_who_may_write_there,
+        )
+        .seeing(
+            View::V2,
+            &memory,
+            "a_limit_below_what_is_used_can_be_refused",
+            a_limit_below_what_is_used_can_be_refused,
+        )
+        .needs(
+            &[Requirement::CgroupV1("memory"), Requirement::CgroupV1("blkio")],
+            "what_the_kernel_lacks_is_told",
+            what_the_kernel_lacks_is_told,
+        )
+        .seeing(
+            View::V2,
+            &[Requirement::CgroupV2("rdma")],
+            "limits_of_rdma_reach_the_kernel",
+            limits_of_rdma_reach_the_kernel,
+        )
         .seeing(View::V2, &[Requirement::Capability("CAP_BPF")], "device_rules_hold_on_v2", device_rules_hold)
         .needs(&[Requirement::Root], "malformed_device_rules_are_refused", malformed_device_rules_are_refused)
         .needs(&[Requirement::CgroupV1("memory")], "limits_arrive_and_change", limits_arrive_and_change)

@@ -3,6 +3,7 @@
 
 mod typed;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use corten_testkit::{Bundle, Failed, Output, Requirement, Rootfs, Run, Snapshot, Suite, Watch};
@@ -27,6 +28,23 @@ impl Stage {
 
     pub fn busybox(edit: impl FnOnce(&mut corten_oci::Spec)) -> Self {
         Self::with(Rootfs::busybox().unwrap(), edit)
+    }
+
+    /// A container that waits, in a bundle for whoever runs the tests: an ordinary user's is that of `corten spec --rootless`.
+    pub fn waiting(edit: impl FnOnce(&mut corten_oci::Spec)) -> Self {
+        let mut stage = Self::new(|_| {});
+        if !is_root() {
+            fs::remove_file(stage.bundle.path().join("config.json")).unwrap();
+            stage.does(&["spec", "--rootless"]);
+            let text = fs::read(stage.bundle.path().join("config.json")).unwrap();
+            stage.bundle.spec = serde_json::from_slice(&text).unwrap();
+        }
+        let process = stage.bundle.spec.process.as_mut().unwrap();
+        process.terminal = false;
+        process.args = vec!["/bin/probe".to_owned(), "sleep".to_owned()];
+        edit(&mut stage.bundle.spec);
+        stage.bundle.write().unwrap();
+        stage
     }
 
     fn with(rootfs: Rootfs, edit: impl FnOnce(&mut corten_oci::Spec)) -> Self {
@@ -79,7 +97,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let Ok(entries) = std::fs::read_dir(self.state()) else { return };
+        let Ok(entries) = fs::read_dir(self.state()) else { return };
         for entry in entries.flatten() {
             let id = entry.file_name().into_string().unwrap();
             self.corten(&["delete", "--force", &id]).output().unwrap();
@@ -94,6 +112,33 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(std::time::Instant::now() < end, "{what} in vain");
         std::thread::yield_now();
     }
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Sets limits, and leaves the rules about devices.
+pub fn limit(spec: &mut corten_oci::Spec, resources: corten_oci::Resources) {
+    let old = spec.linux.as_mut().unwrap().resources.get_or_insert_default();
+    *old = corten_oci::Resources { devices: old.devices.clone(), ..resources };
+}
+
+/// Whether this is a host with cgroup v2 alone.
+pub fn v2() -> bool {
+    exists(Path::new("/sys/fs/cgroup/cgroup.controllers"))
+}
+
+/// The group of a process, below the root of v2 or of systemd's hierarchy of v1.
+pub fn group_of(pid: i64) -> String {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let group = |prefix: &str| groups.lines().find_map(|line| line.split_once(prefix));
+    group(":name=systemd:").or_else(|| group("0::")).unwrap().1.to_owned()
+}
+
+/// A file of a group of v2.
+pub fn file(group: &str, name: &str) -> String {
+    fs::read_to_string(format!("/sys/fs/cgroup{group}/{name}")).unwrap().trim().to_owned()
 }
 
 /// Runs the cases of a test program, all of which need root.

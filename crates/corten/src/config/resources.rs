@@ -22,7 +22,7 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
     let named = name.is_some() || parent.is_some() || path.is_some() || scope_prefix.is_some();
     if !managed && (named || owner_uid.is_some() || *resources != oci::Resources::default()) {
         return Err(Error::invalid(
-            "a container without a cgroup of its own cannot have limits, or a name for it",
+            "a container without a cgroup of its own cannot have limits (linux.resources), or a name for it (linux.cgroupsPath)",
         ));
     }
     if *systemd {

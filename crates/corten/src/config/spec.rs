@@ -20,6 +20,9 @@ pub struct SpecOptions {
     pub no_new_keyring: bool,
     /// Whether systemd makes the control group, and `linux.cgroupsPath` is `slice:prefix:name`.
     pub systemd_cgroup: bool,
+    /// Whether the container stays in the caller's control group: then the document may have neither `linux.resources` nor
+    /// `linux.cgroupsPath`.
+    pub no_cgroup: bool,
     /// See [`ConfigBuilder::rootless_euid`](super::ConfigBuilder::rootless_euid).
     pub rootless_euid: bool,
     /// See [`ConfigBuilder::rootless_cgroups`](super::ConfigBuilder::rootless_cgroups).
@@ -45,8 +48,14 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         zos: _,
         freebsd: _,
     } = spec;
-    let SpecOptions { no_pivot_root, no_new_keyring, systemd_cgroup, rootless_euid, rootless_cgroups } =
-        options;
+    let SpecOptions {
+        no_pivot_root,
+        no_new_keyring,
+        systemd_cgroup,
+        no_cgroup,
+        rootless_euid,
+        rootless_cgroups,
+    } = options;
     let bundle = std::path::absolute(bundle)
         .map_err(|error| Error::io(format!("find the bundle {}", bundle.display()), error))?;
     let root = root.as_ref().ok_or_else(|| Error::invalid("root must be specified"))?;
@@ -70,6 +79,7 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         rootless_cgroups,
         cgroup: Cgroup {
             systemd: systemd_cgroup,
+            managed: !no_cgroup,
             systemd_properties: systemd_properties(annotations, systemd_cgroup),
             ..Cgroup::default()
         },
@@ -78,7 +88,7 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
     };
     let mut fields = with_linux(own, &linux.clone().unwrap_or_default())?;
     let user = process.as_ref().map_or(0, |process| process.user.uid);
-    fields.cgroup.owner_uid = cgroup_owner(&fields, user);
+    fields.cgroup.owner_uid = cgroup_owner(&fields, user).filter(|_| !no_cgroup);
     Ok(fields)
 }
 

@@ -120,6 +120,7 @@ fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {
 /// Says that it is there, then waits for SIGTERM or SIGINT: as PID 1 it would not get them otherwise.
 fn pause() -> io::Result<Value> {
     let signals = kernel::block_signals(&[libc::SIGTERM, libc::SIGINT])?;
+    kernel::ignore_broken_pipes();
     say(&json!({ "ok": true, "ready": true }));
     kernel::next_signal(&signals).map(|signal| json!(signal))
 }
@@ -127,6 +128,7 @@ fn pause() -> io::Result<Value> {
 /// As `sleep`, for any signal that can be caught; tells which it was.
 fn sigwait() -> io::Result<Value> {
     let signals = kernel::block_signals(&[])?;
+    kernel::ignore_broken_pipes();
     say(&json!({ "ok": true, "ready": true }));
     kernel::next_signal(&signals).map(|signal| json!(signal))
 }

@@ -16,6 +16,12 @@ pub fn session_keyring() -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
+/// For a program that waits after whoever read its output has gone.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Blocks the signals given, or all, so that one that comes stays pending until [`next_signal`].
 pub fn block_signals(signals: &[c_int]) -> io::Result<libc::sigset_t> {
     // SAFETY: a signal set is plain bits, for which all zeros is a value; it is filled before it is used.

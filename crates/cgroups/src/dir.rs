@@ -1,4 +1,5 @@
-//! A directory of a cgroup file system, and its files: the one place where this crate touches them.
+//! A directory of a file system of the kernel's, of cgroups or resctrl, and its files: the one place where this crate touches
+//! them.
 //!
 //! A mount point is opened by its absolute path without following symbolic links and checked to be cgroupfs; everything
 //! else is opened beneath it, on the same mount, so that nothing planted in a path leads elsewhere.
@@ -43,6 +44,11 @@ impl Dir {
             return Err(Error::NotCgroupfs { path: path.to_owned() });
         }
         Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// A directory of another file system of the kernel's, which the caller has checked.
+    pub(crate) fn of(fd: OwnedFd, path: impl Into<PathBuf>) -> Self {
+        Self { fd, path: path.into() }
     }
 
     /// Opens a directory beneath this one.

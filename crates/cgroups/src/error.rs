@@ -130,6 +130,11 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// Shares of cache or memory bandwidth are asked for, and this machine has none to give.
+    #[error(
+        "Intel RDT is not available: no resctrl file system is mounted (`mount -t resctrl resctrl /sys/fs/resctrl`, where the processor has it)"
+    )]
+    NoResctrl,
     /// systemd was asked for, and does not run here.
     #[error(
         "systemd does not run here, so it cannot make control groups; make them in the file system instead (cgroupfs)"

@@ -30,6 +30,7 @@ mod notify;
 mod path;
 mod processes;
 mod remove;
+pub mod resctrl;
 mod resources;
 pub mod stats;
 mod step;

@@ -54,7 +54,7 @@ fn limits_are_changed() -> Outcome {
         (&["update", "--resources", "/nonexistent", id], "/nonexistent"),
         (&["update", "--resources", "-", "--pids-limit", "5", id], "cannot be used with"),
         (&["update", "--cpuset-cpus", "4095", "--pids-limit", "5", id], "cpuset.cpus"),
-        (&["update", "--l3-cache-schema", "L3:0=f", id], "--l3-cache-schema is not supported"),
+        (&["update", "--l3-cache-schema", "L3:0=f", id], "resctrl"),
     ];
     for (arguments, words) in mistakes {
         let said = stage.corten(arguments).output()?.code(1)?.stderr;

@@ -11,7 +11,7 @@ use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
     Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process, Result,
-    Signal, State, Stats, Status, cgroup, hooks, oci, resources, start, stats,
+    Signal, State, Stats, Status, cgroup, hooks, oci, rdt, resources, start, stats,
 };
 
 /// One container.
@@ -135,7 +135,8 @@ impl Container {
             Some(init) => stats::interfaces(init.pid)?,
             None => Vec::new(),
         };
-        Ok(Stats { cgroup, network_interfaces })
+        let intel_rdt = rdt::stats(&saved)?;
+        Ok(Stats { cgroup, intel_rdt, network_interfaces })
     }
 
     /// Tells when processes of it are killed for lack of memory, by a descriptor that can be polled.
@@ -169,6 +170,28 @@ impl Container {
         cgroup::update(&saved, &self.running_group(&saved)?, &complete)?;
         let config = resources::merge(Config::clone(&saved.config), resources)?;
         self.0.store.change(&mut saved, config, &lock)?;
+        *self.0.saved() = saved;
+        Ok(())
+    }
+
+    /// Changes its shares of the third-level cache and of memory bandwidth; what is absent stays. One that has no class of
+    /// service of its own yet gets one.
+    ///
+    /// [`ErrorKind::Unsupported`] where the machine has no resctrl file system, and where `closID`, `schemata` or
+    /// `enableMonitoring` are to change.
+    pub fn update_rdt(&self, changes: &oci::IntelRdt) -> Result<()> {
+        let oci::IntelRdt { clos_id, schemata, enable_monitoring, .. } = changes;
+        if clos_id.is_some() || !schemata.is_empty() || *enable_monitoring {
+            return Err(Error::unsupported(
+                "of a running container's intelRdt only the two schemas can change",
+            ));
+        }
+        let lock = self.0.store.lock()?;
+        let mut saved = self.0.refresh()?;
+        let init =
+            saved.facts.init.filter(|_| self.0.status_of(&saved).is_ok_and(|now| now != Status::Stopped));
+        let init = init.ok_or_else(start::not_running)?;
+        rdt::update(&self.0, &mut saved, &lock, init.pid, changes)?;
         *self.0.saved() = saved;
         Ok(())
     }
@@ -325,6 +348,7 @@ impl Container {
             ));
         }
         cgroup::remove(saved, group.as_ref())?;
+        rdt::remove(saved)?;
         self.0.store.remove()
     }
 }

@@ -32,7 +32,7 @@ pub fn features() -> Features {
             seccomp: Some(SeccompFeatures::default()),
             apparmor: Some(Enabled { enabled: false }),
             selinux: Some(Enabled { enabled: false }),
-            intel_rdt: Some(IntelRdtFeatures::default()),
+            intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
             memory_policy: Some(MemoryPolicyFeatures::default()),
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: false } }),
             net_devices: Some(Enabled { enabled: false }),

@@ -36,6 +36,7 @@ mod launch;
 mod notify;
 mod plan;
 mod process;
+mod rdt;
 mod resources;
 mod runtime;
 mod signal;

@@ -14,7 +14,7 @@ use crate::error::ErrorStage;
 use crate::handle::Handle;
 use crate::launch::{Event, Ready};
 use crate::store::{Lock, Saved, SavedInit};
-use crate::{Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, plan};
+use crate::{Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, plan, rdt};
 
 /// A process, and the master of its terminal if it has one.
 type Begun = (Arc<Started>, Option<OwnedFd>);
@@ -32,7 +32,9 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     // It takes a while to get ready, and this side has enough to do meanwhile.
     let ready = Ready::start(&container.home.launcher)?;
     let group = cgroup::make(container, &mut saved, &lock, ready.pid())?;
-    let begun = begin(container, ready, process, gate, &mut saved, group.as_ref(), lock);
+    let classed = rdt::make(container, &mut saved, &lock);
+    let begun =
+        classed.and_then(|()| begin(container, ready, process, gate, &mut saved, group.as_ref(), lock));
     let (started, terminal) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -69,6 +71,7 @@ fn begin(
     let pid = conversation.pid();
     idmap::write(pid, &saved.config)?;
     plan.attach.carry_out(group, pid)?;
+    rdt::attach(saved, pid)?;
     conversation.proceed()?;
     let starting = !waits && hooks::any_before_start(&saved.config);
     saved.facts.init = Some(SavedInit { starting, ..SavedInit::of(pid)? });
@@ -118,9 +121,10 @@ fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
         let lock = container.store.lock()?;
         group.map_or(Ok(()), Group::kill)?;
         cgroup::remove(saved, group)?;
+        rdt::remove(saved)?;
         container.store.remove_gate()?;
         saved.facts.init = None;
-        (saved.facts.cgroup, saved.facts.unit) = (None, None);
+        (saved.facts.cgroup, saved.facts.unit, saved.facts.rdt) = (None, None, None);
         container.store.save(&saved.facts, &lock)
     };
     let mut undone = undone;
@@ -192,6 +196,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
     let mut conversation = ready.order(plan.fds, &plan.payload)?;
     plan.attach.carry_out(group.as_ref(), conversation.pid())?;
+    rdt::attach(&saved, conversation.pid())?;
     conversation.proceed()?;
     expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;
     let terminal = hand_over(console, conversation.take_terminal())?;

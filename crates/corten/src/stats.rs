@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use corten_cgroups::Stats as CgroupStats;
+pub use corten_cgroups::resctrl::{BandwidthInfo, CacheInfo, Occupancy, RdtStats, Traffic};
 pub use corten_cgroups::stats::{
     BlkioEntry, BlkioStats, Burst, CpuStats, CpuUsage, CpusetStats, GroupStats, HugetlbStats, MemoryEvents,
     MemoryStats, MemoryUsage, MiscStats, PidsStats, Pressure, PressureTime, RdmaEntry, RdmaStats, Throttling,
@@ -19,6 +20,9 @@ pub struct Stats {
     /// What its control group counts.
     #[serde(flatten)]
     pub cgroup: CgroupStats,
+    /// Its shares of cache and memory bandwidth, where it has a class of service (Intel RDT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<RdtStats>,
     /// Its network interfaces, where it has a network namespace of its own.
     pub network_interfaces: Vec<NetworkInterface>,
 }

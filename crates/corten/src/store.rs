@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use corten_cgroups::Paths;
+use corten_cgroups::resctrl::Class;
 use corten_cgroups::systemd::Unit;
 
 use crate::{Config, Error, ErrorKind, Id, Result};
@@ -43,6 +44,9 @@ pub(crate) struct Facts {
     pub(crate) init: Option<SavedInit>,
     /// Its control group, once that is decided; `None` without one.
     pub(crate) cgroup: Option<Paths>,
+    /// Its class of service, where it has one (Intel RDT).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rdt: Option<Class>,
     /// The unit of systemd that the group belongs to, where it was systemd that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<Unit>,
@@ -157,8 +161,16 @@ impl Store {
     /// Writes the first state, of a container that has never been started.
     pub(crate) fn save_new(&self, created: String, config: Config, lock: &Lock) -> Result<Saved> {
         let owner = rustix::process::geteuid().as_raw();
-        let facts =
-            Facts { version: VERSION, created, owner, init: None, cgroup: None, unit: None, changes: 0 };
+        let facts = Facts {
+            version: VERSION,
+            created,
+            owner,
+            init: None,
+            cgroup: None,
+            rdt: None,
+            unit: None,
+            changes: 0,
+        };
         self.write(&config_name(0), &config)?;
         self.save(&facts, lock)?;
         Ok(Saved { facts, config: Arc::new(config) })

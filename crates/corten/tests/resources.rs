@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Outcome, Stage, output, probe, refusal};
 use corten::oci::{
-    BlockIo, Cpu, DeviceRule, IdMapping, Memory, Mount, Namespace, Pids, Rdma, Resources, Spec,
+    BlockIo, Cpu, DeviceRule, IdMapping, IntelRdt, Memory, Mount, Namespace, Pids, Rdma, Resources, Spec,
 };
 use corten::{Container, ErrorKind, ExitStatus, PressureLevel, PressureTrigger, Resource, Signal};
 use corten_testkit::{Requirement, View, patience};
@@ -312,6 +312,16 @@ fn what_the_kernel_lacks_is_told() -> Outcome {
     Ok(())
 }
 
+fn without_resctrl_a_class_is_refused() -> Outcome {
+    let error = refusal(|spec| {
+        let rdt = IntelRdt { l3_cache_schema: Some("L3:0=f".to_owned()), ..IntelRdt::default() };
+        spec.linux.as_mut().unwrap().intel_rdt = Some(rdt);
+    });
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("no resctrl file system is mounted"), "{error}");
+    Ok(())
+}
+
 /// No device of that name is there, which only the kernel can know.
 fn limits_of_rdma_reach_the_kernel() -> Outcome {
     let limits = Rdma { hca_handles: Some(3), hca_objects: None };
@@ -368,7 +378,15 @@ fn no_group_is_left() -> Outcome {
 
 fn main() -> ExitCode {
     let memory = [Requirement::CgroupV2("memory"), Requirement::CgroupV2("pids")];
-    common::suite()
+    let suite = match std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
+        true => common::suite().ignored("without_resctrl_a_class_is_refused", "resctrl is mounted here"),
+        false => common::suite().needs(
+            &[Requirement::Root],
+            "without_resctrl_a_class_is_refused",
+            without_resctrl_a_class_is_refused,
+        ),
+    };
+    suite
         .needs(&[Requirement::CgroupV1("devices")], "device_rules_hold", device_rules_hold)
         .seeing(
             View::V2,

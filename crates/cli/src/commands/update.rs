@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use corten::oci::{BlockIo, Cpu, Memory, Pids, Resources};
+use corten::oci::{BlockIo, Cpu, IntelRdt, Memory, Pids, Resources};
 use corten::{Id, Runtime};
 
-use crate::error::{Doing, Error, Result, from_json};
+use crate::error::{Doing, Result, from_json};
 use crate::size;
 
 /// Change the resource limits of a running container
@@ -75,10 +75,10 @@ struct Limits {
     /// Processes and threads; -1 for no limit
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pids_limit: Option<i64>,
-    /// Parts of the third-level cache (not supported by this version)
+    /// Parts of the third-level cache: L3:0=ffff0;1=fff0
     #[arg(long, value_name = "SCHEMA")]
     l3_cache_schema: Option<String>,
-    /// Memory bandwidth (not supported by this version)
+    /// Memory bandwidth, in percent: MB:0=20;1=70
     #[arg(long, value_name = "SCHEMA")]
     mem_bw_schema: Option<String>,
 }
@@ -89,7 +89,22 @@ pub fn run(runtime: &Runtime, arguments: &Update) -> Result<i32> {
         Some(path) => read(path)?,
         None => arguments.limits.resources()?,
     };
-    runtime.load(&Id::try_from(arguments.id.as_str())?)?.update(&resources)?;
+    let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
+    let old = container.config().intel_rdt().cloned().unwrap_or_default();
+    let rdt = arguments.limits.rdt();
+    if let Some(rdt) = &rdt {
+        container.update_rdt(rdt)?;
+        if resources == Resources::default() {
+            return Ok(0);
+        }
+    }
+    if let Err(error) = container.update(&resources) {
+        if rdt.is_some() {
+            let IntelRdt { l3_cache_schema, mem_bw_schema, .. } = old;
+            container.update_rdt(&IntelRdt { l3_cache_schema, mem_bw_schema, ..IntelRdt::default() })?;
+        }
+        return Err(error.into());
+    }
     Ok(0)
 }
 
@@ -112,12 +127,18 @@ fn read(path: &Path) -> Result<Resources> {
 }
 
 impl Limits {
+    /// Shares of cache and memory bandwidth, if they are to change.
+    fn rdt(&self) -> Option<IntelRdt> {
+        let Self { l3_cache_schema, mem_bw_schema, .. } = self;
+        let rdt = IntelRdt {
+            l3_cache_schema: l3_cache_schema.clone(),
+            mem_bw_schema: mem_bw_schema.clone(),
+            ..IntelRdt::default()
+        };
+        (rdt != IntelRdt::default()).then_some(rdt)
+    }
+
     fn resources(&self) -> Result<Resources> {
-        let lacking =
-            [("--l3-cache-schema", &self.l3_cache_schema), ("--mem-bw-schema", &self.mem_bw_schema)];
-        if let Some((name, _)) = lacking.iter().find(|(_, schema)| schema.is_some()) {
-            return Err(Error::usage(format!("{name} is not supported by this version of corten")));
-        }
         let memory = Memory {
             limit: self.memory,
             reservation: self.memory_reservation,

@@ -305,7 +305,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     let lacking = [
         ("linux.seccomp", ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
         ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
-        ("linux.intelRdt", ("/linux/intelRdt", json!({}))),
         ("linux.memoryPolicy", ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}))),
         ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
         ("linux.personality", ("/linux/personality", json!({"domain": "LINUX"}))),

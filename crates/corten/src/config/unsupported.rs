@@ -9,10 +9,9 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 11] = [
+pub(super) const FIELDS: [Lacking<Fields>; 10] = [
     ("linux.seccomp", |c| c.seccomp.is_some()),
     ("linux.mountLabel", |c| c.mount_label.is_some()),
-    ("linux.intelRdt", |c| c.intel_rdt.is_some()),
     ("linux.memoryPolicy", |c| c.memory_policy.is_some()),
     ("linux.netDevices", |c| !c.net_devices.is_empty()),
     ("linux.personality", |c| c.personality.is_some()),

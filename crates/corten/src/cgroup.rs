@@ -1,11 +1,11 @@
 //! The control group of a container: made in the file system or by systemd, limited, handed to its owner, removed.
 
-use corten_cgroups::systemd::{Manager, Property, Unit};
+use corten_cgroups::systemd::{Manager, Unit};
 use corten_cgroups::{Group, Layout, Warning};
 
 use crate::handle::Handle;
 use crate::store::{Lock, Saved};
-use crate::{Cgroup, Config, Error, Id, Result, oci, resources};
+use crate::{Cgroup, Config, Error, ErrorKind, Id, Result, oci, resources};
 
 /// Makes the control group with its limits. What it will be is saved first, so that it can be found after a crash.
 ///
@@ -37,9 +37,9 @@ pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i
         tracing::debug!("no control group: {error}");
         return Ok(None);
     }
-    if config.rootless_cgroups() && error.kind() == crate::ErrorKind::PermissionDenied {
+    if config.rootless_cgroups() && error.kind() == ErrorKind::PermissionDenied {
         return Err(Error::new(
-            crate::ErrorKind::PermissionDenied,
+            ErrorKind::PermissionDenied,
             format!(
                 "{error}; an ordinary user can limit a container only below a control group that was delegated to them, \
                  as systemd does: run the command with `systemd-run --user --scope -p Delegate=yes`, or have systemd make \
@@ -62,7 +62,7 @@ fn by_systemd(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i32) -
     let layout = Layout::detect()?;
     let cgroup = saved.config.cgroup();
     let unit = unit_of(cgroup, &container.id)?;
-    let properties = properties(cgroup)?;
+    let properties = cgroup.properties()?;
     let resources = allowed(&saved.config);
     saved.facts.unit = Some(unit.clone());
     container.store.save(&saved.facts, lock)?;
@@ -75,14 +75,8 @@ fn by_systemd(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i32) -
 
 /// The scope of a container: from the path `slice:prefix:name`, or from the parts.
 fn unit_of(cgroup: &Cgroup, id: &Id) -> Result<Unit> {
-    let parts = resources::unit_parts(cgroup, id.as_str())?;
+    let parts = cgroup.unit_parts(id.as_str())?;
     Ok(Unit::plan(Manager::detect()?, parts.slice, parts.prefix, parts.name)?)
-}
-
-/// The properties that annotations ask for.
-pub(crate) fn properties(cgroup: &Cgroup) -> Result<Vec<Property>> {
-    let property = |(name, value): (&String, &String)| Ok(Property::parse(name, value)?);
-    cgroup.systemd_properties.iter().map(property).collect()
 }
 
 /// The limits that the caller may set.

@@ -1,6 +1,6 @@
 //! The control group that a configuration asks for, and changes of its limits.
 
-use crate::{Cgroup, Config, ConfigBuilder, Error, Result, oci};
+use crate::{Cgroup, Config, ConfigBuilder, Result, oci};
 
 /// Where the group is, in the form of `linux.cgroupsPath`; `None` for a place and name by default.
 pub(crate) fn location(cgroup: &Cgroup) -> Option<String> {
@@ -10,35 +10,6 @@ pub(crate) fn location(cgroup: &Cgroup) -> Option<String> {
         (None, None, Some(name)) => Some(name.clone()),
         (None, _, None) => None,
     }
-}
-
-/// What the scope of systemd is named by.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct UnitParts<'a> {
-    pub(crate) slice: Option<&'a str>,
-    pub(crate) prefix: Option<&'a str>,
-    pub(crate) name: &'a str,
-}
-
-/// The parts of `slice:prefix:name`, or those that are given one by one. The name of a scope by default is the container's,
-/// with a prefix.
-pub(crate) fn unit_parts<'a>(cgroup: &'a Cgroup, id: &'a str) -> Result<UnitParts<'a>> {
-    let Some(path) = &cgroup.path else {
-        let prefix = cgroup.name.is_none().then_some("corten");
-        return Ok(UnitParts {
-            slice: cgroup.parent.as_deref(),
-            prefix: cgroup.scope_prefix.as_deref().or(prefix),
-            name: cgroup.name.as_deref().unwrap_or(id),
-        });
-    };
-    let parts: Vec<&str> = path.split(':').collect();
-    let [slice, prefix, name] = parts[..] else {
-        return Err(Error::invalid(format!(
-            "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got {path:?} instead"
-        )));
-    };
-    let name = Some(name).filter(|name| !name.is_empty()).unwrap_or(id);
-    Ok(UnitParts { slice: Some(slice), prefix: Some(prefix), name })
 }
 
 /// Whether a container without the group would lack a limit that was asked for. Rules about devices are none to an
@@ -157,24 +128,6 @@ mod tests {
         assert_eq!(complete.memory.map(|memory| (memory.limit, memory.swap)), Some((Some(5), Some(6))));
         let cpu = complete.cpu.unwrap();
         assert_eq!((cpu.quota, cpu.period, cpu.shares), (Some(1), Some(8), None));
-    }
-
-    #[test]
-    fn a_scope_has_three_parts() {
-        let by_path = |path: &str| Cgroup { path: Some(path.to_owned()), ..Cgroup::default() };
-        let parts = |cgroup: &Cgroup| {
-            let UnitParts { slice, prefix, name } = unit_parts(cgroup, "id")?;
-            Ok::<_, Error>([slice, prefix, Some(name)].map(|part| part.unwrap_or("-").to_owned()))
-        };
-        assert_eq!(parts(&by_path("my.slice:pre:name")).unwrap(), ["my.slice", "pre", "name"]);
-        assert_eq!(parts(&by_path("::")).unwrap(), ["", "", "id"]);
-        assert_eq!(parts(&Cgroup::default()).unwrap(), ["-", "corten", "id"]);
-        let named =
-            Cgroup { name: Some("n".to_owned()), parent: Some("p.slice".to_owned()), ..Cgroup::default() };
-        assert_eq!(parts(&named).unwrap(), ["p.slice", "-", "n"]);
-        for path in ["/a/b", "a:b", "a:b:c:d"] {
-            assert!(parts(&by_path(path)).is_err(), "{path}");
-        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Limits that contradict themselves, whatever the machine.
 
 use super::cgroup::Cgroup;
-use crate::{Error, Result, oci, resources};
+use crate::{Error, Result, oci};
 
 /// Refuses what no control group can hold.
 pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
@@ -26,8 +26,8 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
         ));
     }
     if *systemd {
-        resources::unit_parts(cgroup, "id")?;
-        crate::cgroup::properties(cgroup)?;
+        cgroup.unit_parts("id")?;
+        cgroup.properties()?;
         if !managed {
             return Err(Error::invalid("a container without a cgroup of its own needs none of systemd's"));
         }

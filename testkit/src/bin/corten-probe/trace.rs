@@ -1,4 +1,5 @@
-//! A tracer that kills one process of a container's start after a message, whichever it sends or receives (ptrace(2)).
+//! A tracer that kills one process of a container's start after a message, whichever it sends or receives, and counts the
+//! system calls of the runtime (ptrace(2)).
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ struct Traced {
     call: Option<u64>,
 }
 
-/// `trace ROLE COUNT PROGRAM ARGUMENT…`: prints who was killed, how the program ended, and every process there was.
+/// `trace ROLE COUNT PROGRAM ARGUMENT…`: prints whether one was killed (none with a count of 0), how the program ended, how many
+/// system calls it made, and every process there was.
 pub fn trace(arguments: &[String]) -> c_int {
     let [role, count, program, rest @ ..] = arguments else { return 2 };
     let role = match role.as_str() {
@@ -43,6 +45,7 @@ pub fn trace(arguments: &[String]) -> c_int {
             traced: BTreeMap::new(),
             early: Vec::new(),
             killed: false,
+            calls: 0,
         };
         tracer.run(go)
     });
@@ -85,6 +88,8 @@ struct Tracer {
     /// Children that have stopped before their parent told of them.
     early: Vec<libc::pid_t>,
     killed: bool,
+    /// System calls of the runtime so far.
+    calls: usize,
 }
 
 impl Tracer {
@@ -106,7 +111,9 @@ impl Tracer {
                 let pids: Vec<_> = self.traced.keys().filter(|pid| **pid != self.runtime).collect();
                 let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
                 let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-                return Ok(json!({ "killed": self.killed, "code": code, "signal": signal, "pids": pids }));
+                return Ok(json!({
+                    "killed": self.killed, "code": code, "signal": signal, "calls": self.calls, "pids": pids
+                }));
             }
         }
     }
@@ -131,9 +138,9 @@ impl Tracer {
         }
         match libc::WSTOPSIG(status) {
             SYSCALL_STOP => {
-                if self.message_done(pid)? && role == self.target {
-                    self.count = self.count.saturating_sub(1);
-                    if self.count == 0 && !self.killed {
+                if self.message_done(pid)? && role == self.target && self.count > 0 {
+                    self.count -= 1;
+                    if self.count == 0 {
                         self.killed = true;
                         // SAFETY: takes numbers only; the process is a tracee, so its number is its own.
                         unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -177,6 +184,7 @@ impl Tracer {
         if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
             // SAFETY: at the entry of a system call this member of the union is set.
             traced.call = Some(unsafe { info.u.entry.nr });
+            self.calls += usize::from(traced.role == Role::Runtime);
             return Ok(false);
         }
         let call = traced.call.take();

@@ -173,6 +173,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_caller_may_have_a_runtime_of_its_own() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        // Whether there is a systemd to talk to or not: within a runtime another one panics.
+        let within =
+            runtime.block_on(async { talk(Manager::System, "ask", "nothing", async |_: &Bus| Ok(())) });
+        let without = talk(Manager::System, "ask", "nothing", async |_: &Bus| Ok(()));
+        assert_eq!(within.is_ok(), without.is_ok());
+    }
+
+    #[test]
     fn ids_are_looked_up_outside() {
         let map = "         0       1000          1\n         1     100000      65536\n";
         assert_eq!(

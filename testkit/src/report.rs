@@ -127,12 +127,12 @@ pub struct Report {
     pub interfaces: Option<Vec<String>>,
     /// Execution domain, as personality(2) numbers it.
     pub personality: Option<u32>,
-    /// Scheduling policy, as sched(7) numbers it.
-    pub scheduling_policy: Option<u32>,
-    /// Real-time priority.
-    pub real_time_priority: Option<u32>,
-    /// Nice value.
-    pub nice: Option<i32>,
+    /// Scheduling policy and its parameters.
+    pub scheduling: Option<Scheduling>,
+    /// I/O priority: class (0 where none was set) and level.
+    pub io_priority: Option<(u32, u32)>,
+    /// NUMA memory policy: mode with flags, and the first 64 nodes, a bit each.
+    pub memory_policy: Option<(u32, u64)>,
     /// The CPUs that it may run on, as a list such as `0-3,7`.
     pub cpus: Option<String>,
     /// Label of the security module: `/proc/self/attr/current`.
@@ -236,6 +236,25 @@ pub struct Signals {
     pub ignored: Vec<u32>,
     /// Caught.
     pub caught: Vec<u32>,
+}
+
+/// Scheduling policy and its parameters (sched_getattr(2)), in the kernel's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// Policy.
+    pub policy: u32,
+    /// Flags.
+    pub flags: u64,
+    /// Nice value.
+    pub nice: i32,
+    /// Real-time priority.
+    pub priority: u32,
+    /// Runtime, in nanoseconds.
+    pub runtime: u64,
+    /// Deadline, in nanoseconds.
+    pub deadline: u64,
+    /// Period, in nanoseconds.
+    pub period: u64,
 }
 
 /// Size of a terminal, in characters.

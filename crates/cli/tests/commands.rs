@@ -8,6 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten, eventually};
+use corten_oci::{CpuAffinity, IoPriority, Scheduler};
 use corten_testkit::{Report, Run};
 
 fn an_unmodified_bundle_with_busybox_runs() -> Outcome {
@@ -170,6 +171,16 @@ fn exec_takes_its_options() -> Outcome {
     std::fs::write(&file, &json)?;
     stage.corten(&["exec", "--process", file.to_str().unwrap(), id]).output()?.code(9)?;
     stage.corten(&["exec", "--process", "-", id]).stdin(json).output()?.code(9)?;
+    process.args = vec!["/bin/probe".to_owned()];
+    process.io_priority = Some(IoPriority { class: "IOPRIO_CLASS_BE".to_owned(), priority: 6 });
+    process.scheduler =
+        Some(Scheduler { policy: "SCHED_BATCH".to_owned(), nice: Some(9), ..Scheduler::default() });
+    process.exec_cpu_affinity = Some(CpuAffinity { last: Some("0".to_owned()), ..CpuAffinity::default() });
+    let json = serde_json::to_vec(&process)?;
+    let report: Report = stage.corten(&["exec", "-p", "-", id]).stdin(json).output()?.success()?.json()?;
+    let scheduling = report.scheduling.unwrap();
+    assert_eq!((scheduling.policy, scheduling.nice), (3, 9));
+    assert_eq!((report.io_priority, report.cpus.as_deref()), (Some((2, 6)), Some("0")));
     let missing = stage.corten(&["exec", id, "/nope"]).output()?.code(255)?.stderr;
     assert!(missing.contains(r#"exec: \"/nope\": stat /nope: no such file or directory"#), "{missing}");
     let label = stage.corten(&["exec", "--process-label", "x", id, "/bin/probe"]).output()?.code(255)?.stderr;
@@ -232,6 +243,9 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     let features: serde_json::Value = Run::new(corten()).arg("features").output()?.success()?.json()?;
     assert_eq!(features["ociVersionMax"], "1.3.0");
     assert_eq!(features["linux"]["seccomp"]["enabled"], false);
+    let policies = &features["linux"]["memoryPolicy"];
+    assert!(policies["modes"].as_array().unwrap().contains(&"MPOL_WEIGHTED_INTERLEAVE".into()));
+    assert!(policies["flags"].as_array().unwrap().contains(&"MPOL_F_STATIC_NODES".into()));
     assert!(features["mountOptions"].as_array().unwrap().contains(&"rro".into()));
     for wrong in [&["dance"][..], &["run"], &["run", "--dance", "x"], &["--systemd-group", "list"], &[]] {
         let output = Run::new(corten()).args(wrong).output()?;

@@ -2,7 +2,7 @@
 
 use corten_init::rootfs::known_mount_options;
 
-use crate::config::capability_names;
+use crate::config::{capability_names, memory_policy_flags, memory_policy_modes};
 use crate::oci::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures,
@@ -33,7 +33,10 @@ pub fn features() -> Features {
             apparmor: Some(Enabled { enabled: false }),
             selinux: Some(Enabled { enabled: false }),
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
-            memory_policy: Some(MemoryPolicyFeatures::default()),
+            memory_policy: Some(MemoryPolicyFeatures {
+                modes: strings(memory_policy_modes()),
+                flags: strings(memory_policy_flags()),
+            }),
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: false } }),
             net_devices: Some(Enabled { enabled: false }),
         }),

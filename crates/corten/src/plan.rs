@@ -12,7 +12,10 @@ use corten_init::rootfs;
 use corten_sys::namespace::Namespaces as Kinds;
 use rustix::fs::{Mode, OFlags};
 
-use crate::config::{Attributes, capability_mask, rlimit_resource, sysctl_path};
+use crate::config::{
+    Attributes, capability_mask, cpus, io_priority, memory_policy, personality, rlimit_resource, scheduler,
+    sysctl_path,
+};
 use crate::idmap::{self, Way};
 use crate::launch::Descriptors;
 use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, oci};
@@ -93,6 +96,7 @@ pub(crate) fn create(
         join_container: None,
         create: kinds.bits(),
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        cpus: None,
         dumpable_until_mapped: !matches!(way, Way::None | Way::Direct),
     };
     let create = Create {
@@ -139,6 +143,7 @@ pub(crate) fn exec(
     let mut fds = descriptors(&process.stdio, &process.preserve_fds, process.terminal)?;
     let cgroup = group.map(Group::clone_target).transpose()?.flatten();
     let kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();
+    let [before, after] = attributes.cpu_affinity.as_ref().map(cpus).transpose()?.unwrap_or_default();
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
         rlimits: rlimits(&attributes),
@@ -146,9 +151,10 @@ pub(crate) fn exec(
         join_container: Some(JoinContainer { pidfd: fds.push(init), kinds: kinds.bits() }),
         create: 0,
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        cpus: before,
         dumpable_until_mapped: false,
     };
-    let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User) };
+    let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User), cpus: after };
     let process = order(config, id, process, &attributes)?;
     let attach = Attach::of(group, true);
     Ok(Plan { payload: Payload { bootstrap, job, process }, fds, attach })
@@ -226,6 +232,10 @@ fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) ->
         inherit,
         keyring: (!config.no_new_keyring()).then(|| format!("_ses.{id}")),
         reaper: process.init_reaper,
+        scheduler: attributes.scheduler.as_ref().map(scheduler).transpose()?,
+        io_priority: attributes.io_priority.as_ref().map(io_priority).transpose()?,
+        memory_policy: config.memory_policy().map(memory_policy).transpose()?,
+        personality: config.personality().map(personality).transpose()?,
     })
 }
 

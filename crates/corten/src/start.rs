@@ -26,9 +26,12 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     if container.status_of(&saved)? != Status::Stopped {
         return Err(Error::new(ErrorKind::Running, "container already has init process"));
     }
-    for warning in saved.config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    let mut warnings = saved.config.warnings();
+    // A program from the same document has the same ones.
+    warnings.extend(process.attributes.warnings());
+    warnings.sort_unstable();
+    warnings.dedup();
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // It takes a while to get ready, and this side has enough to do meanwhile.
     let ready = Ready::start(&container.home.launcher)?;
     let group = cgroup::make(container, &mut saved, &lock, ready.pid())?;
@@ -183,6 +186,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
         return Err(not_running());
     }
     let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    process.attributes.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let ready = Ready::start(&container.home.launcher)?;
     let group = match (Handle::group(&saved), &process.sub_cgroup) {
         (Some(group), Some(path)) => Some(group.sub(None, path)?),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::namespaces::{self, Late};
 use crate::payload::{Bootstrap, Job, Payload, Rlimit};
 use crate::protocol::{ARGV0, Channel, Report};
-use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join};
+use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join, scheduling};
 
 /// Runs the new process where this is the re-executed copy, and returns at once in any other program.
 ///
@@ -73,8 +73,16 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         ));
     };
     let _ = rustix::thread::set_name(c"corten:[init]");
-    let Bootstrap { oom_score_adj, rlimits, join, join_container, create, cgroup, dumpable_until_mapped } =
-        bootstrap;
+    let Bootstrap {
+        oom_score_adj,
+        rlimits,
+        join,
+        join_container,
+        create,
+        cgroup,
+        cpus,
+        dumpable_until_mapped,
+    } = bootstrap;
     if let Some(adjustment) = oom_score_adj {
         set_oom_score_adj(adjustment)?;
     }
@@ -82,6 +90,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }
+    scheduling::keep_to(cpus.as_deref())?;
     namespaces::join_paths(&proof, join)?;
     let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
@@ -108,8 +117,9 @@ fn second_stage(
 ) -> ! {
     match job {
         Job::Create(create) => create::run(channel, *create, process, &rlimits, proof),
-        Job::Exec { user_namespace } => {
-            join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, proof)
+        Job::Exec { user_namespace, cpus } => {
+            let container = join::Container { late, own_user: user_namespace, cpus };
+            join::run(channel, process, &rlimits, container, proof)
         }
     }
 }

@@ -7,15 +7,17 @@ use crate::namespaces::Late;
 use crate::outlet::Outlet;
 use crate::payload::{Process, Rlimit};
 use crate::protocol::Channel;
-use crate::{Doing, Result, Stage, credentials, process, terminal};
+use crate::{Doing, Result, Stage, credentials, process, scheduling, terminal};
 
-/// The container's user namespace.
+/// The container, where its namespaces are not joined yet.
 #[derive(Debug)]
-pub(crate) struct User {
-    /// Whether it has one of its own.
-    pub(crate) own: bool,
+pub(crate) struct Container {
     /// What is still to be joined.
     pub(crate) late: Option<Late>,
+    /// Whether it has a user namespace of its own.
+    pub(crate) own_user: bool,
+    /// The CPUs to run on in its control group.
+    pub(crate) cpus: Option<Vec<u64>>,
 }
 
 /// Becomes the user's program, in the namespaces that stage 1 has joined.
@@ -23,11 +25,11 @@ pub(crate) fn run(
     channel: &mut Channel,
     process: Process,
     rlimits: &[Rlimit],
-    user: User,
+    container: Container,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
-    let failure = match program(&mut outlet, process, rlimits, user, proof) {
+    let failure = match program(&mut outlet, process, rlimits, container, proof) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -39,15 +41,16 @@ fn program(
     outlet: &mut Outlet<'_>,
     process: Process,
     rlimits: &[Rlimit],
-    user: User,
+    container: Container,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
+    scheduling::keep_to(container.cpus.as_deref())?;
     rustix::process::setsid().doing(|| "become a session leader")?;
-    if let Some(late) = user.late {
+    if let Some(late) = container.late {
         late.join(proof)?;
     }
-    if user.own {
+    if container.own_user {
         credentials::become_root(false)?;
     }
     credentials::set_not_dumpable()?;

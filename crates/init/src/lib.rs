@@ -19,6 +19,7 @@ mod process;
 pub mod protocol;
 mod reaper;
 pub mod rootfs;
+pub mod scheduling;
 mod sysctl;
 mod terminal;
 

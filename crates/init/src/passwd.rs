@@ -159,6 +159,10 @@ mod tests {
             inherit: 0,
             keyring: None,
             reaper: false,
+            scheduler: None,
+            io_priority: None,
+            memory_policy: None,
+            personality: None,
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Bootstrap {
     pub create: u32,
     /// The cgroup v2 directory that stage 2 is cloned into.
     pub cgroup: Option<Slot>,
+    /// The CPUs to run on until the process is in its control group, a bit each.
+    pub cpus: Option<Vec<u64>>,
     /// Whether stage 2 must stay dumpable until its id maps are written: an unprivileged parent can write them only then.
     pub dumpable_until_mapped: bool,
 }
@@ -65,6 +67,8 @@ pub enum Job {
     Exec {
         /// Whether it has a user namespace of its own.
         user_namespace: bool,
+        /// The CPUs to run on from the control group on, a bit each.
+        cpus: Option<Vec<u64>>,
     },
 }
 
@@ -152,6 +156,53 @@ pub struct Process {
     pub keyring: Option<String>,
     /// Whether a small PID 1 stands before the program, reaps and forwards signals.
     pub reaper: bool,
+    /// Scheduling policy.
+    pub scheduler: Option<Scheduler>,
+    /// I/O priority.
+    pub io_priority: Option<IoPriority>,
+    /// NUMA memory policy.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// Execution domain, as personality(2) numbers it.
+    pub personality: Option<u32>,
+}
+
+/// Scheduling policy, in the kernel's numbers (sched_setattr(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    /// `SCHED_…`.
+    pub policy: u32,
+    /// `SCHED_FLAG_…`, as bits.
+    pub flags: u64,
+    /// Nice value.
+    pub nice: i32,
+    /// Static priority.
+    pub priority: u32,
+    /// In nanoseconds.
+    pub runtime: u64,
+    /// In nanoseconds.
+    pub deadline: u64,
+    /// In nanoseconds.
+    pub period: u64,
+}
+
+/// I/O priority, in the kernel's numbers (ioprio_set(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoPriority {
+    /// 1 real-time, 2 best effort, 3 idle.
+    pub class: u8,
+    /// 0 (highest) to 7.
+    pub level: u8,
+}
+
+/// NUMA memory policy, in the kernel's numbers (set_mempolicy(2)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// `MPOL_…`.
+    pub mode: u32,
+    /// `MPOL_F_…`, as bits.
+    pub flags: u32,
+    /// A bit each.
+    pub nodes: Vec<u64>,
 }
 
 /// Who runs the program.

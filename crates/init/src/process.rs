@@ -12,7 +12,7 @@ use crate::outlet::Outlet;
 use crate::passwd::{self, Identity};
 use crate::payload::{Process, Rlimit};
 use crate::protocol::Report;
-use crate::{Doing, Failure, Kind, Result, credentials, reaper};
+use crate::{Doing, Failure, Kind, Result, credentials, reaper, scheduling};
 
 /// A program that is ready to run: nothing that can be known beforehand is wrong with it.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Progr
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
     }
+    scheduling::apply(&process)?;
     credentials::apply(outlet, &identity, process.capabilities.as_ref())?;
     if early.is_err() {
         rustix::process::chdir(&*process.cwd)

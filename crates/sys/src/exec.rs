@@ -2,7 +2,15 @@
 
 use std::ffi::{CStr, CString, c_char};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, Result};
+
+use crate::fd::result;
+
+/// Sets the execution domain of this process, such as `PER_LINUX32` (personality(2)).
+pub fn set_personality(domain: u32) -> Result<()> {
+    // SAFETY: takes a number only.
+    result(unsafe { libc::syscall(libc::SYS_personality, domain) }).map(drop)
+}
 
 /// Executes the program at `path`; returns only where that fails, with the reason.
 pub fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> Errno {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::{capability_mask, rlimit_resource};
+use super::scheduling;
 use crate::{Error, Result, oci};
 
 /// Limits and privileges of a program.
@@ -93,12 +94,21 @@ impl Attributes {
                 return Err(Error::invalid(format!("soft {typ} {soft} is above the hard limit {hard}")));
             }
         }
+        self.scheduler.as_ref().map(scheduling::scheduler).transpose()?;
+        self.io_priority.as_ref().map(scheduling::io_priority).transpose()?;
+        self.cpu_affinity.as_ref().map(scheduling::cpus).transpose()?;
         Ok(())
     }
 
-    /// What is ignored, as its specification demands.
+    /// What is ignored, one sentence each.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let Some(capabilities) = &self.capabilities else { return Vec::new() };
+        let nice = self.scheduler.as_ref().and_then(scheduling::ignored_nice);
+        self.unknown_capabilities().into_iter().chain(nice).collect()
+    }
+
+    /// The specification demands that unknown capabilities are ignored.
+    fn unknown_capabilities(&self) -> Option<String> {
+        let capabilities = self.capabilities.as_ref()?;
         let oci::Capabilities { bounding, effective, inheritable, permitted, ambient } = capabilities;
         let mut unknown: Vec<String> = Vec::new();
         for set in [bounding, effective, inheritable, permitted, ambient] {
@@ -106,10 +116,8 @@ impl Attributes {
         }
         unknown.sort_unstable();
         unknown.dedup();
-        if unknown.is_empty() {
-            return Vec::new();
-        }
-        vec![format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "))]
+        let some = !unknown.is_empty();
+        some.then(|| format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" ")))
     }
 }
 

@@ -223,19 +223,21 @@ impl ConfigBuilder {
         self
     }
 
-    /// Scheduling policy of the programs (sched_setattr(2)). Not supported by this version.
+    /// Scheduling policy of the programs (sched_setattr(2)); by default the caller's. It is set inside the container: in a user
+    /// namespace only what an ordinary user may set is possible.
     pub fn scheduler(mut self, scheduler: oci::Scheduler) -> Self {
         self.0.attributes.scheduler = Some(scheduler);
         self
     }
 
-    /// I/O priority of the programs (ioprio_set(2)). Not supported by this version.
+    /// I/O priority of the programs, level 0 to 7 within a class (ioprio_set(2)); by default the caller's.
     pub fn io_priority(mut self, priority: oci::IoPriority) -> Self {
         self.0.attributes.io_priority = Some(priority);
         self
     }
 
-    /// CPU affinity of programs that join the running container. Not supported by this version.
+    /// The CPUs of programs that join the running container, before and after they are in its control group, as lists such as
+    /// `0-3,7` of up to 65536 CPUs (sched_setaffinity(2)); by default the kernel decides. Not for init.
     pub fn exec_cpu_affinity(mut self, affinity: oci::CpuAffinity) -> Self {
         self.0.attributes.cpu_affinity = Some(affinity);
         self
@@ -265,19 +267,20 @@ impl ConfigBuilder {
         self
     }
 
-    /// Intel resource director technology. Not supported by this version.
+    /// Intel resource director technology: class of service, schemata, monitoring.
     pub fn intel_rdt(mut self, rdt: oci::IntelRdt) -> Self {
         self.0.intel_rdt = Some(rdt);
         self
     }
 
-    /// NUMA memory policy (set_mempolicy(2)). Not supported by this version.
+    /// NUMA memory policy of the programs (set_mempolicy(2)), its nodes as a list such as `0-3,7`.
     pub fn memory_policy(mut self, policy: oci::MemoryPolicy) -> Self {
         self.0.memory_policy = Some(policy);
         self
     }
 
-    /// Execution domain (personality(2)). Not supported by this version.
+    /// Execution domain of the programs (personality(2)): `LINUX`, or `LINUX32` for a machine that looks like a 32-bit one. Flags are
+    /// ignored with a [warning](Config::warnings), for the specification defines none.
     pub fn personality(mut self, personality: oci::Personality) -> Self {
         self.0.personality = Some(personality);
         self

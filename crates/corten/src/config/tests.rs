@@ -305,9 +305,7 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     let lacking = [
         ("linux.seccomp", ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
         ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
-        ("linux.memoryPolicy", ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}))),
         ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
-        ("linux.personality", ("/linux/personality", json!({"domain": "LINUX"}))),
         ("mounts[].uidMappings", ("/mounts", json!([{"destination": "/a", "uidMappings": map}]))),
         ("mounts[].gidMappings", ("/mounts", json!([{"destination": "/a", "gidMappings": map}]))),
         ("the mount option idmap", ("/mounts", json!([{"destination": "/a", "options": ["ridmap"]}]))),
@@ -317,9 +315,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
         ),
         ("process.apparmorProfile", process("apparmorProfile", json!("x"))),
         ("process.selinuxLabel", process("selinuxLabel", json!("x"))),
-        ("process.scheduler", process("scheduler", json!({"policy": "SCHED_OTHER"}))),
-        ("process.ioPriority", process("ioPriority", json!({"class": "IOPRIO_CLASS_BE"}))),
-        ("process.execCPUAffinity", process("execCPUAffinity", json!({}))),
         ("solaris", ("/solaris", json!({}))),
         ("windows", ("/windows", json!({}))),
         ("vm", ("/vm", json!({}))),
@@ -582,16 +577,21 @@ fn a_joined_namespace_that_is_the_callers_own_keeps_its_sysctls() {
 #[test]
 fn what_is_ignored_is_told() {
     let capabilities = json!({"bounding": ["CAP_X", "CAP_KILL", "CAP_A"], "permitted": ["CAP_X"]});
+    let idle = json!({"policy": "SCHED_IDLE", "nice": 5});
     let config = build(with(&[
-        ("/process", json!({"cwd": "/", "capabilities": capabilities})),
+        ("/process", json!({"cwd": "/", "capabilities": capabilities, "scheduler": idle})),
         ("/mounts", json!([{"destination": "proc", "type": "proc"}])),
         ("/linux/resources/memory", json!({"kernel": 1})),
+        ("/linux/personality", json!({"domain": "LINUX32", "flags": ["ADDR_X"]})),
     ]))
     .unwrap();
-    let [capabilities, mount, memory] = &config.warnings()[..] else { panic!("{:?}", config.warnings()) };
+    let warnings = config.warnings();
+    let [capabilities, nice, mount, memory, personality] = &warnings[..] else { panic!("{warnings:?}") };
     assert_eq!(capabilities, "ignoring unknown or unavailable capabilities: [CAP_A CAP_X]");
     assert!(mount.contains("relative destination is deprecated"));
     assert!(memory.contains("memory.kernel"));
+    assert_eq!(nice, "ignoring scheduler.nice: SCHED_IDLE has no nice value");
+    assert!(personality.contains(r#"linux.personality.flags ["ADDR_X"]"#), "{personality}");
 }
 
 #[test]

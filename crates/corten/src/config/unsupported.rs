@@ -9,12 +9,10 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 10] = [
+pub(super) const FIELDS: [Lacking<Fields>; 8] = [
     ("linux.seccomp", |c| c.seccomp.is_some()),
     ("linux.mountLabel", |c| c.mount_label.is_some()),
-    ("linux.memoryPolicy", |c| c.memory_policy.is_some()),
     ("linux.netDevices", |c| !c.net_devices.is_empty()),
-    ("linux.personality", |c| c.personality.is_some()),
     ("mounts[].uidMappings", |c| c.mounts.iter().any(|m| !m.uid_mappings.is_empty())),
     ("mounts[].gidMappings", |c| c.mounts.iter().any(|m| !m.gid_mappings.is_empty())),
     ("the mount option idmap", |c| c.mounts.iter().any(is_idmapped)),
@@ -25,12 +23,9 @@ pub(super) const FIELDS: [Lacking<Fields>; 10] = [
 ];
 
 /// Of a program, in a container's configuration or in its own.
-pub(super) const ATTRIBUTES: [Lacking<Attributes>; 5] = [
+pub(super) const ATTRIBUTES: [Lacking<Attributes>; 2] = [
     ("process.apparmorProfile", |a| a.apparmor_profile.is_some()),
     ("process.selinuxLabel", |a| a.label.is_some()),
-    ("process.scheduler", |a| a.scheduler.is_some()),
-    ("process.ioPriority", |a| a.io_priority.is_some()),
-    ("process.execCPUAffinity", |a| a.cpu_affinity.is_some()),
 ];
 
 /// What other platforms have, of a whole `config.json`.

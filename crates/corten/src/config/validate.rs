@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::namespace::Namespace;
 use super::network::Network;
 use super::spec::is_bind;
-use super::{resources, sysctl, unsupported};
+use super::{resources, scheduling, sysctl, unsupported};
 use crate::{Error, Result, oci};
 
 /// Refuses what cannot be, and what this version lacks.
@@ -31,6 +31,8 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     if fields.parent_death_signal.is_some_and(|signal| !(1..=64).contains(&signal)) {
         return Err(Error::invalid("the parent death signal is not between 1 and 64"));
     }
+    fields.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?;
+    fields.personality.as_ref().map(scheduling::personality).transpose()?;
     attributes(&fields.attributes)
 }
 
@@ -52,6 +54,10 @@ pub(super) fn warnings(fields: &Fields) -> Vec<String> {
     let memory = fields.cgroup.resources.memory.as_ref();
     if memory.is_some_and(|memory| memory.kernel.is_some()) {
         warnings.push("ignoring linux.resources.memory.kernel: kernels have it no more".to_owned());
+    }
+    let flags = fields.personality.as_ref().map(|personality| &personality.flags);
+    if let Some(flags) = flags.filter(|flags| !flags.is_empty()) {
+        warnings.push(format!("ignoring linux.personality.flags {flags:?}: the specification defines none"));
     }
     warnings
 }

@@ -136,19 +136,20 @@ impl ProcessBuilder {
         self
     }
 
-    /// Scheduling policy (sched_setattr(2)). Not supported by this version.
+    /// Scheduling policy; by default the container's. See [`ConfigBuilder::scheduler`](crate::ConfigBuilder::scheduler).
     pub fn scheduler(mut self, scheduler: oci::Scheduler) -> Self {
         self.attributes.scheduler = Some(scheduler);
         self
     }
 
-    /// I/O priority (ioprio_set(2)). Not supported by this version.
+    /// I/O priority (ioprio_set(2)); by default the container's.
     pub fn io_priority(mut self, priority: oci::IoPriority) -> Self {
         self.attributes.io_priority = Some(priority);
         self
     }
 
-    /// CPU affinity. Not supported by this version.
+    /// The CPUs of a program that joins a running container; by default what the container says. See
+    /// [`ConfigBuilder::exec_cpu_affinity`](crate::ConfigBuilder::exec_cpu_affinity).
     pub fn cpu_affinity(mut self, affinity: oci::CpuAffinity) -> Self {
         self.attributes.cpu_affinity = Some(affinity);
         self

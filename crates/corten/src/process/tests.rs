@@ -69,6 +69,10 @@ fn contradictions_are_refused() {
     refused(sh().user(""), "empty");
     refused(sh().user("daemon:"), "empty");
     refused(sh().umask(0o1000), "umask");
+    refused(sh().scheduler(oci::Scheduler::default()), "invalid scheduler policy");
+    refused(sh().io_priority(oci::IoPriority::default()), "invalid io priority class");
+    let affinity = oci::CpuAffinity { last: Some("x".to_owned()), ..oci::CpuAffinity::default() };
+    refused(sh().cpu_affinity(affinity), "execCPUAffinity.final");
     refused(sh().oom_score_adj(1001), "oomScoreAdj");
     refused(sh().sub_cgroup("../x"), "below the container's");
     refused(sh().sub_cgroup("/x"), "below the container's");
@@ -90,9 +94,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     let lacking = [
         (sh().apparmor_profile("x"), "process.apparmorProfile"),
         (sh().selinux_label("x"), "process.selinuxLabel"),
-        (sh().scheduler(oci::Scheduler::default()), "process.scheduler"),
-        (sh().io_priority(oci::IoPriority::default()), "process.ioPriority"),
-        (sh().cpu_affinity(oci::CpuAffinity::default()), "process.execCPUAffinity"),
     ];
     for (builder, name) in lacking {
         let error = builder.build().unwrap_err();

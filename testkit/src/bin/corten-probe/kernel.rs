@@ -4,6 +4,8 @@
 use std::ffi::{c_int, c_long};
 use std::io;
 
+use corten_testkit::Scheduling;
+
 /// `keyctl(KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING)`: what keyctl_describe(3) tells of the session keyring.
 pub fn session_keyring() -> Option<String> {
     const DESCRIBE: c_long = 6;
@@ -14,6 +16,51 @@ pub fn session_keyring() -> Option<String> {
     let length = usize::try_from(length).ok()?.min(text.len());
     let text = text[..length].split(|byte| *byte == 0).next()?;
     Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Policy and parameters of this thread (sched_getattr(2)).
+pub fn scheduling() -> Option<Scheduling> {
+    /// `struct sched_attr` of linux/sched/types.h, version 0.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let mut attributes = Attributes::default();
+    let size = size_of::<Attributes>();
+    // SAFETY: the structure is valid for the size given; 0 is this thread.
+    let done = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    let Attributes { size: _, policy, flags, nice, priority, runtime, deadline, period } = attributes;
+    (done == 0).then_some(Scheduling { policy, flags, nice, priority, runtime, deadline, period })
+}
+
+/// Class and level of this thread (ioprio_get(2)).
+pub fn io_priority() -> Option<(u32, u32)> {
+    const PROCESS: c_int = 1;
+    // SAFETY: takes numbers only; 0 is this thread.
+    let value = unsafe { libc::syscall(libc::SYS_ioprio_get, PROCESS, 0) };
+    u32::try_from(value).ok().map(|value| (value >> 13, value & 7))
+}
+
+/// Mode with flags, and the first 64 nodes of this thread's memory policy (get_mempolicy(2)).
+pub fn memory_policy() -> Option<(u32, u64)> {
+    // The kernel writes as many bits as it is told of, and refuses fewer than it has nodes.
+    const BITS: usize = 1024;
+    let mut mode: c_int = 0;
+    let mut nodes = [0_u64; BITS / 64];
+    let nothing = std::ptr::null::<u8>();
+    // SAFETY: the mode is valid, and the words are for the number of bits; without flags no address is looked at.
+    let done = unsafe {
+        libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, nodes.as_mut_ptr(), BITS, nothing, 0)
+    };
+    (done == 0).then_some((mode.cast_unsigned(), nodes[0]))
 }
 
 /// For a program that waits after whoever read its output has gone.

@@ -63,9 +63,9 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
         interfaces: interfaces(),
         personality: text("/proc/self/personality")
             .and_then(|value| u32::from_str_radix(value.trim(), 16).ok()),
-        scheduling_policy: stat_field(stat.as_deref(), 41),
-        real_time_priority: stat_field(stat.as_deref(), 40),
-        nice: stat_field(stat.as_deref(), 19),
+        scheduling: crate::kernel::scheduling(),
+        io_priority: crate::kernel::io_priority(),
+        memory_policy: crate::kernel::memory_policy(),
         cpus: status.field("Cpus_allowed_list").map(str::to_owned),
         label: text("/proc/self/attr/current")
             .map(|value| value.trim_end_matches(['\0', '\n']).to_owned())

@@ -1,10 +1,12 @@
-//! Benchmarks and checks of this repository: `cargo xtask bench`, `cargo xtask vm`.
+//! Benchmarks, checks and generated files of this repository: `cargo xtask bench`, `cargo xtask vm`, `cargo xtask
+//! syscalls`.
 #![deny(unsafe_code)]
 
 mod bench;
 mod debian;
 mod floor;
 mod kernel;
+mod syscalls;
 mod vm;
 
 use std::process::ExitCode;
@@ -36,9 +38,10 @@ fn main() -> ExitCode {
                 Err(message) => failed(&message),
             };
         }
+        ["syscalls"] => syscalls::syscalls(),
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err(format!("{USAGE}\n{}", vm::USAGE)),
+        _ => Err(format!("{USAGE}\n{}\n{}", vm::USAGE, syscalls::USAGE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -242,7 +242,17 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     assert!(version.starts_with("corten version ") && version.contains("\nspec: 1.3.0"), "{version}");
     let features: serde_json::Value = Run::new(corten()).arg("features").output()?.success()?.json()?;
     assert_eq!(features["ociVersionMax"], "1.3.0");
-    assert_eq!(features["linux"]["seccomp"]["enabled"], false);
+    let seccomp = &features["linux"]["seccomp"];
+    assert_eq!(seccomp["enabled"], true);
+    for (list, name) in [
+        ("actions", "SCMP_ACT_NOTIFY"),
+        ("operators", "SCMP_CMP_MASKED_EQ"),
+        ("archs", "SCMP_ARCH_X86_64"),
+        ("knownFlags", "SECCOMP_FILTER_FLAG_LOG"),
+        ("supportedFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"),
+    ] {
+        assert!(seccomp[list].as_array().unwrap().contains(&name.into()), "{seccomp}");
+    }
     let policies = &features["linux"]["memoryPolicy"];
     assert!(policies["modes"].as_array().unwrap().contains(&"MPOL_WEIGHTED_INTERLEAVE".into()));
     assert!(policies["flags"].as_array().unwrap().contains(&"MPOL_F_STATIC_NODES".into()));

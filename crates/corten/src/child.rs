@@ -118,12 +118,21 @@ pub(crate) fn ended(pidfd: &OwnedFd, timeout: Option<Duration>) -> Result<bool> 
 #[derive(Debug)]
 pub struct Child {
     process: Arc<Started>,
-    terminal: Option<OwnedFd>,
+    ends: Ends,
+}
+
+/// The other ends of what a process has.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    /// The master of its terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+    /// The listener of its seccomp filter.
+    pub(crate) listener: Option<OwnedFd>,
 }
 
 impl Child {
-    pub(crate) fn new(process: Arc<Started>, terminal: Option<OwnedFd>) -> Self {
-        Self { process, terminal }
+    pub(crate) fn new(process: Arc<Started>, ends: Ends) -> Self {
+        Self { process, ends }
     }
 
     /// Its process id, as this program's pid namespace has it.
@@ -153,14 +162,21 @@ impl Child {
 
     /// Sets the size of its terminal, in characters; an error where it has none, or it was taken.
     pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
-        let terminal = self.terminal.as_ref().ok_or_else(|| Error::invalid("the process has no terminal"))?;
+        let terminal =
+            self.ends.terminal.as_ref().ok_or_else(|| Error::invalid("the process has no terminal"))?;
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(terminal, size).map_err(|errno| Error::io("resize the terminal", errno))
     }
 
     /// The master of its terminal, once.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
+        self.ends.terminal.take()
+    }
+
+    /// The listener of its seccomp filter, once, where the configuration leaves it to
+    /// [this program](crate::ConfigBuilder::seccomp_listener).
+    pub fn take_seccomp_listener(&mut self) -> Option<OwnedFd> {
+        self.ends.listener.take()
     }
 
     /// Leaves it to itself. It stays a child of this program: as long as that lives and nobody waits for it, what is left of it

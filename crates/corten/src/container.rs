@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use corten_cgroups::Group;
 
-use crate::child::{self, Child, Started};
+use crate::child::{self, Child, Ends, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
@@ -40,7 +40,7 @@ impl From<Refused> for Error {
 pub struct Created<'a> {
     pub(crate) container: &'a Container,
     pub(crate) process: Arc<Started>,
-    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) ends: Ends,
 }
 
 impl Created<'_> {
@@ -56,13 +56,19 @@ impl Created<'_> {
 
     /// The master of its terminal, once.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
+        self.ends.terminal.take()
+    }
+
+    /// The listener of its seccomp filter, once, where the configuration leaves it to
+    /// [this program](crate::ConfigBuilder::seccomp_listener).
+    pub fn take_seccomp_listener(&mut self) -> Option<OwnedFd> {
+        self.ends.listener.take()
     }
 
     /// Lets init run the user's program, and returns when it does; then runs the poststart hooks.
     pub fn release(self) -> Result<Child> {
         self.container.release()?;
-        Ok(Child::new(self.process, self.terminal))
+        Ok(Child::new(self.process, self.ends))
     }
 
     /// Leaves init at the gate, for [`Container::release`] by this or another program.
@@ -253,8 +259,8 @@ impl Container {
 
     /// Starts its init and leaves it at the start gate, its namespaces, cgroup and root file system made.
     pub fn start_init(&self, process: Process) -> Result<Created<'_>> {
-        let (process, terminal) = start::init(&self.0, process, true)?;
-        Ok(Created { container: self, process, terminal })
+        let (process, ends) = start::init(&self.0, process, true)?;
+        Ok(Created { container: self, process, ends })
     }
 
     /// Lets the init that waits at the gate run the user's program, from this or another program than started it, and
@@ -265,15 +271,15 @@ impl Container {
 
     /// Starts its init with the user's program at once.
     pub fn run(&self, process: Process) -> Result<Child> {
-        let (process, terminal) = start::init(&self.0, process, false)?;
-        Ok(Child::new(process, terminal))
+        let (process, ends) = start::init(&self.0, process, false)?;
+        Ok(Child::new(process, ends))
     }
 
     /// Starts a further program in the running container. A paused container can be joined: the program is then frozen
     /// as well, until it is resumed.
     pub fn exec(&self, process: Process) -> Result<Child> {
-        let (process, terminal) = start::exec(&self.0, process)?;
-        Ok(Child::new(process, terminal))
+        let (process, ends) = start::exec(&self.0, process)?;
+        Ok(Child::new(process, ends))
     }
 
     /// Removes a container that has stopped, or was never released: its control group, its state, and last the poststop hooks.

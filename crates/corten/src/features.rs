@@ -7,9 +7,10 @@ use crate::oci::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures,
 };
-use crate::{Namespace, oci};
+use crate::{Namespace, oci, seccomp};
 
-/// What this version can do (specification: `features.md`). It is about the program, not about the machine.
+/// What this version can do (specification: `features.md`). It is about the program, not about the machine, but for the flags of
+/// seccomp(2) that the kernel takes.
 pub fn features() -> Features {
     let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -29,7 +30,14 @@ pub fn features() -> Features {
                 systemd_user: true,
                 ..CgroupFeatures::default()
             }),
-            seccomp: Some(SeccompFeatures::default()),
+            seccomp: Some(SeccompFeatures {
+                enabled: true,
+                actions: strings(corten_seccomp::known_actions()),
+                operators: strings(corten_seccomp::known_operators()),
+                archs: strings(corten_seccomp::known_archs()),
+                known_flags: strings(corten_seccomp::known_flags()),
+                supported_flags: strings(&seccomp::supported_flags()),
+            }),
             apparmor: Some(Enabled { enabled: false }),
             selinux: Some(Enabled { enabled: false }),
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),

@@ -39,6 +39,7 @@ mod process;
 mod rdt;
 mod resources;
 mod runtime;
+mod seccomp;
 mod signal;
 mod start;
 pub mod stats;

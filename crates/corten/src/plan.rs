@@ -18,7 +18,7 @@ use crate::config::{
 };
 use crate::idmap::{self, Way};
 use crate::launch::Descriptors;
-use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, oci};
+use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, oci, seccomp};
 
 /// What a new process is started with.
 #[derive(Debug)]
@@ -236,6 +236,7 @@ fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) ->
         io_priority: attributes.io_priority.as_ref().map(io_priority).transpose()?,
         memory_policy: config.memory_policy().map(memory_policy).transpose()?,
         personality: config.personality().map(personality).transpose()?,
+        seccomp: seccomp::filter(config)?,
     })
 }
 

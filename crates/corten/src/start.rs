@@ -9,15 +9,18 @@ use corten_cgroups::Group;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::child::Started;
+use crate::child::{Ends, Started};
 use crate::error::ErrorStage;
 use crate::handle::Handle;
-use crate::launch::{Event, Ready};
+use crate::launch::{Conversation, Event, Ready};
 use crate::store::{Lock, Saved, SavedInit};
-use crate::{Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, plan, rdt};
+use crate::{
+    Config, Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, oci, plan, rdt,
+    seccomp,
+};
 
-/// A process, and the master of its terminal if it has one.
-type Begun = (Arc<Started>, Option<OwnedFd>);
+/// A process, and the other ends of what it has.
+type Begun = (Arc<Started>, Ends);
 
 /// Starts the init of a container: up to the start gate, or with the user's program at once.
 pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<Begun> {
@@ -38,7 +41,7 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     let classed = rdt::make(container, &mut saved, &lock);
     let begun =
         classed.and_then(|()| begin(container, ready, process, gate, &mut saved, group.as_ref(), lock));
-    let (started, terminal) = match begun {
+    let (started, ends) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             let error = explain(error, group.as_ref());
@@ -52,7 +55,7 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     if !gate {
         poststart(container, &saved, &started.pidfd)?;
     }
-    Ok((started, terminal))
+    Ok((started, ends))
 }
 
 /// The conversation, from the clone to the gate or the user's program.
@@ -64,7 +67,7 @@ fn begin(
     saved: &mut Saved,
     group: Option<&Group>,
     lock: Lock,
-) -> Result<(Started, Option<OwnedFd>)> {
+) -> Result<(Started, Ends)> {
     let gate = if gate { Some(container.store.make_gate()?) } else { None };
     let waits = gate.is_some();
     let state = container.oci_state_of(&saved.config, "creating", None);
@@ -80,25 +83,52 @@ fn begin(
     saved.facts.init = Some(SavedInit { starting, ..SavedInit::of(pid)? });
     container.store.save(&saved.facts, &lock)?;
     drop(lock);
-    if hooks::any_before_pivot(&saved.config) {
-        expect(conversation.next(ErrorStage::Init)?, Event::Prepared)?;
-        hooks::run_before_pivot(
-            &saved.config,
-            &container.oci_state_of(&saved.config, "creating", Some(pid)),
-        )?;
+    let config = Arc::clone(&saved.config);
+    let state = || container.oci_state_of(&config, "creating", Some(pid));
+    if hooks::any_before_pivot(&config) {
+        reach(&mut conversation, Event::Prepared, ErrorStage::Init)?;
+        hooks::run_before_pivot(&config, &state())?;
         conversation.proceed()?;
     }
     conversation.proceed()?;
-    expect(conversation.next(ErrorStage::Init)?, if waits { Event::Waiting } else { Event::Executed })?;
+    let end = if waits { Event::Waiting } else { Event::Executed };
+    reach_listening(&mut conversation, end, ErrorStage::Init, &config, &state)?;
     if starting {
         let lock = container.store.lock()?;
         *saved = container.refresh()?;
         saved.facts.init.iter_mut().for_each(|init| init.starting = false);
         container.store.save(&saved.facts, &lock)?;
     }
-    let terminal = hand_over(console, conversation.take_terminal())?;
+    let ends = ends(console, &mut conversation)?;
     let (pid, pidfd) = conversation.finish()?;
-    Ok((Started::new(pid, pidfd), terminal))
+    Ok((Started::new(pid, pidfd), ends))
+}
+
+/// Waits for an event, which must be the next one.
+fn reach(conversation: &mut Conversation, expected: Event, stage: ErrorStage) -> Result<()> {
+    expect(conversation.next(stage)?, expected)
+}
+
+/// As [`reach`]; before it the listener of the seccomp filter is handed to the agent, where there is one.
+fn reach_listening(
+    conversation: &mut Conversation,
+    expected: Event,
+    stage: ErrorStage,
+    config: &Config,
+    state: &dyn Fn() -> oci::State,
+) -> Result<()> {
+    let event = conversation.next(stage)?;
+    if event != Event::Listening {
+        return expect(event, expected);
+    }
+    if let Some((profile, path)) = config.seccomp_agent()
+        && let Some(listener) = conversation.take_listener()
+    {
+        let state = seccomp::process_state(conversation.pid(), profile, state());
+        seccomp::send(path, &state, listener)?;
+    }
+    conversation.proceed()?;
+    reach(conversation, expected, stage)
 }
 
 fn expect(event: Event, expected: Event) -> Result<()> {
@@ -106,6 +136,12 @@ fn expect(event: Event, expected: Event) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Protocol, format!("the container's process is {event:?}, not {expected:?}")))
+}
+
+/// What is left for the caller: a terminal goes to the console socket, where there is one.
+fn ends(console: Option<OwnedFd>, conversation: &mut Conversation) -> Result<Ends> {
+    let terminal = hand_over(console, conversation.take_terminal())?;
+    Ok(Ends { terminal, listener: conversation.take_listener() })
 }
 
 /// A start that fails because the kernel ended init says so: the usual reason is a limit that is too low.
@@ -202,12 +238,14 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     plan.attach.carry_out(group.as_ref(), conversation.pid())?;
     rdt::attach(&saved, conversation.pid())?;
     conversation.proceed()?;
-    expect(conversation.next(ErrorStage::Exec)?, Event::Executed)?;
-    let terminal = hand_over(console, conversation.take_terminal())?;
+    let init = saved.facts.init.map(|init| init.pid);
+    let state = || container.oci_state_of(&saved.config, "running", init);
+    reach_listening(&mut conversation, Event::Executed, ErrorStage::Exec, &saved.config, &state)?;
+    let ends = ends(console, &mut conversation)?;
     let (pid, pidfd) = conversation.finish()?;
     let started = Arc::new(Started::new(pid, pidfd));
     container.remember(Arc::clone(&started));
-    Ok((started, terminal))
+    Ok((started, ends))
 }
 
 /// Sends the master of a terminal to the console socket, where there is one: in one message, with the master's name.

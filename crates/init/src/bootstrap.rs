@@ -116,10 +116,10 @@ fn second_stage(
     proof: &SingleThreaded,
 ) -> ! {
     match job {
-        Job::Create(create) => create::run(channel, *create, process, &rlimits, proof),
+        Job::Create(create) => create::run(channel, *create, process, rlimits, proof),
         Job::Exec { user_namespace, cpus } => {
             let container = join::Container { late, own_user: user_namespace, cpus };
-            join::run(channel, process, &rlimits, container, proof)
+            join::run(channel, process, rlimits, container, proof)
         }
     }
 }

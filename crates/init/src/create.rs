@@ -14,7 +14,7 @@ pub(crate) fn run(
     channel: &mut Channel,
     create: Create,
     process: Process,
-    rlimits: &[Rlimit],
+    rlimits: Vec<Rlimit>,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
@@ -30,7 +30,7 @@ fn container(
     outlet: &mut Outlet<'_>,
     mut create: Create,
     process: Process,
-    rlimits: &[Rlimit],
+    rlimits: Vec<Rlimit>,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
@@ -53,13 +53,14 @@ fn container(
     name_host(create.hostname.as_deref(), create.domainname.as_deref())?;
     proc.write(&create.sysctls)?;
     prepared.seal()?;
-    let program = process::prepare(outlet, process)?;
     outlet.wait()?;
+    let mut program = process::prepare(outlet, process, rlimits, proof)?;
+    program.filter(outlet, !create.start_container.is_empty(), proof)?;
     if let Some(gate) = create.gate {
         wait_at(gate, outlet)?;
     }
     run_hooks("startContainer", &create.start_container, &mut create.state, "created")?;
-    program.execute(outlet, rlimits, proof)
+    program.execute(outlet, proof)
 }
 
 /// Becomes root of the user namespace, makes what can only be made now, and hides this process from the container.

@@ -24,7 +24,7 @@ pub(crate) struct Container {
 pub(crate) fn run(
     channel: &mut Channel,
     process: Process,
-    rlimits: &[Rlimit],
+    rlimits: Vec<Rlimit>,
     container: Container,
     proof: &SingleThreaded,
 ) -> ! {
@@ -40,7 +40,7 @@ pub(crate) fn run(
 fn program(
     outlet: &mut Outlet<'_>,
     process: Process,
-    rlimits: &[Rlimit],
+    rlimits: Vec<Rlimit>,
     container: Container,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
@@ -57,6 +57,6 @@ fn program(
     rustix::process::umask(Mode::from_raw_mode(0o022));
     process::join_keyring(outlet, &process)?;
     terminal::attach(outlet, &process, false)?;
-    let program = process::prepare(outlet, process)?;
-    program.execute(outlet, rlimits, proof)
+    let program = process::prepare(outlet, process, rlimits, proof)?;
+    program.execute(outlet, proof)
 }

@@ -11,6 +11,7 @@ mod failure;
 pub mod hooks;
 pub mod inherited;
 mod join;
+mod last;
 pub mod namespaces;
 mod outlet;
 mod passwd;

@@ -41,6 +41,13 @@ impl Outlet<'_> {
         }
     }
 
+    /// Says everything by write(2) from here on; see [`Channel::speak_plainly`].
+    pub(crate) fn speak_plainly(&mut self) {
+        if let Self::Runtime(channel) = self {
+            channel.speak_plainly();
+        }
+    }
+
     /// Says why this process ends, as far as anybody can hear it.
     pub(crate) fn fail(&mut self, stage: Stage, failure: Failure) {
         match self {

@@ -163,6 +163,7 @@ mod tests {
             io_priority: None,
             memory_policy: None,
             personality: None,
+            seccomp: None,
         }
     }
 

@@ -164,6 +164,19 @@ pub struct Process {
     pub memory_policy: Option<MemoryPolicy>,
     /// Execution domain, as personality(2) numbers it.
     pub personality: Option<u32>,
+    /// Filter over system calls.
+    pub seccomp: Option<Seccomp>,
+}
+
+/// Filter over system calls, in the form of seccomp(2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seccomp {
+    /// The instructions, as [`Program::new`](corten_sys::seccomp::Program::new) takes them.
+    pub program: Vec<u64>,
+    /// `SECCOMP_FILTER_FLAG_…`, as bits.
+    pub flags: u32,
+    /// Whether the runtime gets a listener.
+    pub listener: bool,
 }
 
 /// Scheduling policy, in the kernel's numbers (sched_setattr(2)).

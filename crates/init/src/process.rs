@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 
-use corten_sys::limits::{self, Limit};
 use corten_sys::thread::SingleThreaded;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 
+use crate::last::Last;
 use crate::outlet::Outlet;
 use crate::passwd::{self, Identity};
 use crate::payload::{Process, Rlimit};
@@ -21,9 +21,9 @@ pub(crate) struct Program {
     name: String,
     arguments: Vec<CString>,
     environment: Vec<CString>,
-    umask: u32,
     inherit: u32,
     reaper: bool,
+    last: Last,
 }
 
 /// Joins a session keyring of the container's own, so that the caller's keys are out of reach (keyrings(7)).
@@ -56,7 +56,14 @@ pub(crate) fn make_cwd(process: &Process) -> Result<()> {
 }
 
 /// Becomes the user, in the working directory, and finds the command.
-pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Program> {
+///
+/// Loading a seccomp filter is a privilege without no_new_privs, so that it must be done while this process has it.
+pub(crate) fn prepare(
+    outlet: &mut Outlet<'_>,
+    mut process: Process,
+    rlimits: Vec<Rlimit>,
+    proof: &SingleThreaded,
+) -> Result<Program> {
     let identity = passwd::resolve(&process)?;
     give_stdio(&identity)?;
     // The directory may be closed to the user and open to root, or the other way round (a network file system).
@@ -65,6 +72,11 @@ pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Progr
         rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
     }
     scheduling::apply(&process)?;
+    rustix::process::umask(Mode::from_raw_mode(process.umask));
+    let mut last = Last::new(rlimits, process.seccomp.take());
+    if !process.no_new_privileges {
+        last.load(outlet, proof)?;
+    }
     credentials::apply(outlet, &identity, process.capabilities.as_ref())?;
     if early.is_err() {
         rustix::process::chdir(&*process.cwd)
@@ -80,9 +92,9 @@ pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Progr
         name,
         arguments: process.args.iter().map(|argument| c_string(argument)).collect::<Result<_>>()?,
         environment: environment.iter().map(|entry| c_string(entry)).collect::<Result<_>>()?,
-        umask: process.umask,
         inherit: process.inherit,
         reaper: process.reaper,
+        last,
     })
 }
 
@@ -181,34 +193,35 @@ fn c_string(text: &str) -> Result<CString> {
 }
 
 impl Program {
-    /// Becomes the program, or its PID 1.
-    pub(crate) fn execute(
-        self,
+    /// Loads the seccomp filter already where it has a listener, which the runtime is to get, or where there are hooks to run first,
+    /// for those are programs of the image.
+    pub(crate) fn filter(
+        &mut self,
         outlet: &mut Outlet<'_>,
-        rlimits: &[Rlimit],
+        hooks: bool,
         proof: &SingleThreaded,
-    ) -> Result<Infallible> {
+    ) -> Result<()> {
+        if hooks || self.last.has_listener() { self.last.load(outlet, proof) } else { Ok(()) }
+    }
+
+    /// Becomes the program, or its PID 1.
+    pub(crate) fn execute(mut self, outlet: &mut Outlet<'_>, proof: &SingleThreaded) -> Result<Infallible> {
         if self.reaper
             && let reaper::Side::Reaper(program) = reaper::start(proof)?
         {
             reaper::run(program);
         }
-        rustix::process::umask(Mode::from_raw_mode(self.umask));
+        self.last.settle()?;
         pass_on(self.inherit)?;
-        for limit in rlimits {
-            limits::set(limit.resource, Limit { soft: limit.soft, hard: limit.hard }).doing(|| {
-                format!("set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard)
-            })?;
-        }
         outlet.report(&Report::Executing, None)?;
+        self.last.load(outlet, proof)?;
         let errno = corten_sys::exec::execve(&self.path, &self.arguments, &self.environment);
         Err(Failure { kind: Kind::NotFound, ..Failure::system(format!("exec {:?}", self.name), errno) })
     }
 }
 
-/// Everything is closed at the execve but the standard files and those that the program is to inherit.
+/// Of what is closed at the execve, the program is to inherit these after the standard files.
 fn pass_on(count: u32) -> Result<()> {
-    corten_sys::fd::close_on_exec_from(3).doing(|| "close the runtime's file descriptors")?;
     for number in 3..3 + count {
         corten_sys::fd::keep_across_exec(number.cast_signed())
             .doing(|| format!("pass on file descriptor {number}"))?;

@@ -14,13 +14,16 @@
 //!   <--------------------------- Terminal + descriptor  (only where there is one)
 //!   state saved
 //!   Continue  ------------------------------------->
+//!   <--------------------------- Helper + pidfd  (only where a seccomp filter has a listener, here or at the end)
+//!   <--------------------------- Listener + descriptor, from the helper
+//!   Continue  ------------------------------------->
 //!   <--------------------------- Waiting   (only where there is a gate)
 //!   <--------------------------- Executing, and the end of the stream: the user's program runs
 //! ```
 //!
 //! `Warning` can come at any time, and `Failed` instead of anything. A stream that ends early ends init.
 
-use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::io::{IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -78,6 +81,10 @@ pub enum Report {
     Prepared,
     /// The terminal's descriptor comes along.
     Terminal,
+    /// A helper is there, whose pidfd comes along, to send the listener of the seccomp filter, which is loaded next.
+    Helper,
+    /// The listener of the seccomp filter comes along; the filter is loaded.
+    Listener,
     /// Init waits at the start gate; the stream ends now.
     Waiting,
     /// The user's program is executed next: if the stream ends now, it runs.
@@ -90,7 +97,11 @@ pub enum Report {
 
 /// One end of the conversation.
 #[derive(Debug)]
-pub struct Channel(UnixStream);
+pub struct Channel {
+    socket: UnixStream,
+    /// Whether it keeps to read(2) and write(2).
+    plain: bool,
+}
 
 /// As many descriptors as come with one message; the kernel allows 253 (unix(7)).
 const MOST: usize = 64;
@@ -102,12 +113,17 @@ impl Channel {
     /// The runtime's end and the new process's end, both close-on-exec.
     pub fn pair() -> Result<(Self, OwnedFd)> {
         let (ours, theirs) = UnixStream::pair().doing(|| "make the sync socket")?;
-        Ok((Self(ours), theirs.into()))
+        Ok((Self { socket: ours, plain: false }, theirs.into()))
     }
 
     /// This end of a conversation, from its descriptor.
     pub fn new(fd: OwnedFd) -> Self {
-        Self(fd.into())
+        Self { socket: fd.into(), plain: false }
+    }
+
+    /// From here on messages go by read(2) and write(2) alone, without descriptors: a seccomp filter may allow no more.
+    pub fn speak_plainly(&mut self) {
+        self.plain = true;
     }
 
     /// Says who we are, hands over the descriptors, and gives the order.
@@ -139,7 +155,7 @@ impl Channel {
         }
         let count = i32::try_from(handed.len()).unwrap_or(i32::MAX);
         let doing = || "take the runtime's file descriptors";
-        let moved = Self(rustix::io::fcntl_dupfd_cloexec(&self, count).doing(doing)?.into());
+        let moved = Self::new(rustix::io::fcntl_dupfd_cloexec(&self, count).doing(doing)?);
         drop(self);
         corten_sys::fd::place(handed).doing(doing)?;
         let mut channel = moved;
@@ -154,13 +170,16 @@ impl Channel {
 
     fn send_with<T: Serialize>(&mut self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<()> {
         let frame = frame(message)?;
+        if self.plain {
+            return self.write(&frame);
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(fds));
         }
         let sent = rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.0, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)
         })
         .doing(|| "send on the sync socket")?;
         self.send_rest(frame.get(sent..).unwrap_or_default())
@@ -169,8 +188,19 @@ impl Channel {
     /// A large frame does not fit into the socket at once.
     fn send_rest(&mut self, mut rest: &[u8]) -> Result<()> {
         while !rest.is_empty() {
-            let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.0, rest, SendFlags::NOSIGNAL))
-                .doing(|| "send on the sync socket")?;
+            let sent =
+                rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL))
+                    .doing(|| "send on the sync socket")?;
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Ends this process by SIGPIPE where the other side is gone.
+    fn write(&self, mut rest: &[u8]) -> Result<()> {
+        while !rest.is_empty() {
+            let sent = rustix::io::retry_on_intr(|| rustix::io::write(&self.socket, rest))
+                .doing(|| "write to the sync socket")?;
             rest = rest.get(sent..).unwrap_or_default();
         }
         Ok(())
@@ -205,11 +235,14 @@ impl Channel {
     }
 
     fn receive_some(&mut self, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+        if self.plain {
+            return Ok((self.read(buffer)?, Vec::new()));
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = rustix::io::retry_on_intr(|| {
             let mut buffers = [IoSliceMut::new(buffer)];
-            rustix::net::recvmsg(&self.0, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
+            rustix::net::recvmsg(&self.socket, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)
         });
         let bytes = match received {
             Ok(received) => received.bytes,
@@ -226,8 +259,22 @@ impl Channel {
         Ok((bytes, fds))
     }
 
-    fn receive_rest(&mut self, buffer: &mut [u8]) -> Result<()> {
-        self.0.read_exact(buffer).doing(|| "receive on the sync socket")
+    fn receive_rest(&mut self, mut buffer: &mut [u8]) -> Result<()> {
+        while !buffer.is_empty() {
+            match self.read(buffer)? {
+                0 => return Err(Failure::new(Kind::Protocol, "the sync socket ended within a message")),
+                count => buffer = buffer.get_mut(count..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&self.socket, &mut *buffer)) {
+            // The other side ended with messages of ours unread.
+            Err(rustix::io::Errno::CONNRESET) => Ok(0),
+            read => read.doing(|| "read from the sync socket"),
+        }
     }
 
     /// Waits for the runtime's word to go on.
@@ -241,7 +288,7 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -287,6 +334,19 @@ mod tests {
         let Some((Report::Warning(text), None)) = ours.receive().unwrap() else { panic!("no warning") };
         assert_eq!(text.len(), 3 << 20);
         sender.join().unwrap();
+    }
+
+    #[test]
+    fn plain_messages_are_understood() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        let mut theirs = Channel::new(theirs);
+        theirs.speak_plainly();
+        theirs.send(&Report::Executing, None).unwrap();
+        assert!(matches!(ours.receive().unwrap(), Some((Report::Executing, None))));
+        ours.send(&Order::Continue, None).unwrap();
+        theirs.wait_for_continue().unwrap();
+        drop(ours);
+        assert_eq!(theirs.wait_for_continue().unwrap_err().kind, Kind::Protocol);
     }
 
     #[test]

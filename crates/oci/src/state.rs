@@ -23,3 +23,24 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub annotations: Map<String>,
 }
+
+/// The name of the listener among the descriptors of a [`ContainerProcessState`].
+pub const SECCOMP_FD_NAME: &str = "seccompFd";
+
+/// What a seccomp agent is told of a process (specification: `config-linux.md#containerprocessstate`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerProcessState {
+    /// Version of the specification that it follows.
+    pub oci_version: String,
+    /// Names of the descriptors that come along, in their order.
+    #[serde(default)]
+    pub fds: Vec<String>,
+    /// Process id, as the runtime sees it.
+    pub pid: i32,
+    /// What the profile has for the agent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
+    /// The state of the container.
+    pub state: State,
+}

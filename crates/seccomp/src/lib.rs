@@ -103,3 +103,8 @@ pub fn known_archs() -> &'static [&'static str] {
 pub fn known_flags() -> &'static [&'static str] {
     &vocabulary::FLAG_NAMES
 }
+
+/// The bits of a known flag (linux/seccomp.h): none for `TSYNC`, see [`Filter::flags`].
+pub fn flag_bits(name: &str) -> Option<u32> {
+    vocabulary::find(&vocabulary::FLAGS, name)
+}

@@ -57,15 +57,34 @@ pub fn clone_sibling(_: &SingleThreaded, new: Namespaces, cgroup: Option<Borrowe
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(|_| Errno::BADF)?;
     }
-    // SAFETY: without CLONE_VM the copy has memory and stack of its own; the token proves that no lock of another
-    // thread is copied in its locked state; `pidfd` outlives the call.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };
+    finish(&mut arguments, &mut pidfd)
+}
+
+/// Copies this process as an ordinary child that shares its table of file descriptors (CLONE_FILES), and nothing else.
+///
+/// What one opens or closes the other has opened or closed, so the copy must drop no descriptor that the other still owns.
+pub fn fork_sharing_fds(_: &SingleThreaded) -> Result<Clone> {
+    let mut pidfd: libc::c_int = -1;
+    let mut arguments = CloneArgs {
+        flags: libc::CLONE_FILES as u64 | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    finish(&mut arguments, &mut pidfd)
+}
+
+/// Clones without CLONE_VM and with CLONE_PIDFD into `pidfd`.
+fn finish(arguments: &mut CloneArgs, pidfd: &mut libc::c_int) -> Result<Clone> {
+    // SAFETY: without CLONE_VM the copy has memory and stack of its own; the callers' token proves that no lock of another
+    // thread is copied in its locked state; `pidfd`, whose address is among the arguments, outlives the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut *arguments, size_of::<CloneArgs>()) };
     match result(pid)? {
         0 => Ok(Clone::Copy),
         pid => Ok(Clone::Original {
             pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?,
             // SAFETY: the kernel has just put a new descriptor there (CLONE_PIDFD), which nobody else knows.
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+            pidfd: unsafe { OwnedFd::from_raw_fd(*pidfd) },
         }),
     }
 }

@@ -47,8 +47,32 @@ pub fn keep_across_exec(number: RawFd) -> Result<()> {
 }
 
 /// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
+///
+/// A seccomp filter may forbid the call, as those of older container engines do; then each number is marked by itself. Allocates
+/// nothing.
 pub fn close_on_exec_from(first: RawFd) -> Result<()> {
-    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+    match close_range(first, libc::CLOSE_RANGE_CLOEXEC) {
+        Err(Errno::PERM | Errno::NOSYS | Errno::ACCESS) => close_each_on_exec_from(first),
+        answer => answer,
+    }
+}
+
+/// As many numbers as a process can have, where its limit does not tell: the usual value of fs.nr_open (proc_sys_fs(5)).
+const MOST: u64 = 1 << 20;
+
+fn close_each_on_exec_from(first: RawFd) -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: MOST, rlim_max: MOST };
+    // SAFETY: the structure is valid, and outlives the call. Where the filter forbids this as well, it stays as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    let end = RawFd::try_from(limit.rlim_max.min(MOST)).map_err(|_| Errno::OVERFLOW)?;
+    for number in first..end {
+        // SAFETY: takes numbers only; marking a descriptor close-on-exec ends nobody's ownership.
+        match result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }.into()) {
+            Ok(_) | Err(Errno::BADF) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Closes every descriptor from `first` on (close_range(2), Linux 5.9).

@@ -15,6 +15,7 @@ pub mod network;
 pub mod numa;
 pub mod pidfd;
 pub mod sched;
+pub mod seccomp;
 pub mod signal;
 pub mod spawn;
 pub mod thread;

@@ -164,9 +164,8 @@ fn execute(child: &Child) -> c_int {
                 return *libc::__errno_location();
             }
         }
-        let rest = child.count as libc::c_uint;
-        if libc::syscall(libc::SYS_close_range, rest, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
-            return *libc::__errno_location();
+        if let Err(errno) = crate::fd::close_on_exec_from(child.count) {
+            return errno.raw_os_error();
         }
         let (arguments, environment) = (child.arguments, child.environment);
         match child.program {

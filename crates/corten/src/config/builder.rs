@@ -261,9 +261,26 @@ impl ConfigBuilder {
         self
     }
 
-    /// Filter over system calls. Not supported by this version.
+    /// Filter over system calls of the programs (specification: `config-linux.md#seccomp`), for init and for what joins it.
+    ///
+    /// It is loaded as late as possible: with [`no_new_privileges`](Self::no_new_privileges) right before the program is executed
+    /// (before the startContainer hooks, where there are any), so that it has to allow execve(2) and nothing else. Without, loading
+    /// is a privilege, and the filter must allow what comes after it: the change of user, groups and capabilities, chdir(2), the
+    /// search for the program, the wait at the start gate.
+    ///
+    /// `SCMP_ACT_NOTIFY` needs a `listenerPath`: the socket of an agent, which gets the listener before the program runs.
     pub fn seccomp(mut self, seccomp: oci::Seccomp) -> Self {
         self.0.seccomp = Some(seccomp);
+        self
+    }
+
+    /// Whether this program itself is the agent of [`seccomp`](Self::seccomp), which has no `listenerPath` then: the listener is
+    /// taken from [`Created`](crate::Created::take_seccomp_listener) or [`Child`](crate::Child::take_seccomp_listener).
+    ///
+    /// As there is nobody to answer before, a profile that asks about execve(2), or another call of the last steps, starts nothing:
+    /// the start waits without end.
+    pub fn seccomp_listener(mut self, yes: bool) -> Self {
+        self.0.seccomp_listener = yes;
         self
     }
 

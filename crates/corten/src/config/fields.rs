@@ -42,6 +42,7 @@ pub(crate) struct Fields {
     pub(crate) no_new_keyring: bool,
     pub(crate) hooks: oci::Hooks,
     pub(crate) seccomp: Option<oci::Seccomp>,
+    pub(crate) seccomp_listener: bool,
     pub(crate) intel_rdt: Option<oci::IntelRdt>,
     pub(crate) memory_policy: Option<oci::MemoryPolicy>,
     pub(crate) personality: Option<oci::Personality>,

@@ -14,6 +14,7 @@ mod network;
 mod read;
 mod resources;
 mod scheduling;
+mod seccomp;
 mod spec;
 mod sysctl;
 mod unsupported;
@@ -74,6 +75,16 @@ impl Config {
     /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
     pub(crate) fn check_host(&self) -> Result<()> {
         sysctl::check_host(&self.0)
+    }
+
+    /// The filter that its seccomp profile means, where it has one.
+    pub(crate) fn seccomp_filter(&self) -> Result<Option<corten_seccomp::Filter>> {
+        seccomp::filter(&self.0)
+    }
+
+    /// The seccomp profile and the path of the agent that gets its listener, where it has one.
+    pub(crate) fn seccomp_agent(&self) -> Option<(&oci::Seccomp, &str)> {
+        seccomp::agent(&self.0)
     }
 
     /// Limits and privileges of the container's programs.
@@ -163,6 +174,7 @@ getters! { c;
     no_new_keyring -> bool = c.no_new_keyring;
     hooks -> &oci::Hooks = &c.hooks;
     seccomp -> Option<&oci::Seccomp> = c.seccomp.as_ref();
+    seccomp_listener -> bool = c.seccomp_listener;
     intel_rdt -> Option<&oci::IntelRdt> = c.intel_rdt.as_ref();
     memory_policy -> Option<&oci::MemoryPolicy> = c.memory_policy.as_ref();
     personality -> Option<&oci::Personality> = c.personality.as_ref();

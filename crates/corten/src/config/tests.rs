@@ -303,7 +303,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     };
     let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
     let lacking = [
-        ("linux.seccomp", ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
         ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
         ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
         ("mounts[].uidMappings", ("/mounts", json!([{"destination": "/a", "uidMappings": map}]))),
@@ -615,4 +614,38 @@ fn a_bundle_that_cannot_be_read_says_why() {
     assert!(wrong.contains("missing field `cwd`"), "{wrong}");
     assert_eq!(good.unwrap().version, "1.3.0");
     assert_eq!(directory.kind(), ErrorKind::System);
+}
+
+#[test]
+fn a_seccomp_profile_is_compiled_with_the_rest() {
+    let notify = |more: Value| {
+        let mut profile = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+        });
+        profile.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        profile
+    };
+    let built = |profile: Value| build(with(&[("/linux/seccomp", profile)]));
+    let agent = built(notify(json!({"listenerPath": "/a", "listenerMetadata": "m"}))).unwrap();
+    assert_eq!(agent.seccomp_agent().unwrap().1, "/a");
+    assert!(agent.seccomp_filter().unwrap().unwrap().notifies);
+    let nothing = built(json!({"defaultAction": ""})).unwrap();
+    assert!(nothing.seccomp_filter().unwrap().is_none() && nothing.seccomp_agent().is_none());
+    let wrong = |profile: Value, words: &str| {
+        refused(ErrorKind::InvalidConfig, &[("/linux/seccomp", profile)], words)
+    };
+    wrong(notify(json!({"listenerPath": ""})), "seccomp listenerPath is not set");
+    wrong(json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "m"}), "without listenerPath");
+    wrong(json!({"defaultAction": "SCMP_ACT_NO"}), "linux.seccomp: string SCMP_ACT_NO is not a valid action");
+    let own = |profile: Value| {
+        let profile = serde_json::from_value(profile).unwrap();
+        Config::builder("/r")
+            .seccomp(profile)
+            .seccomp_listener(true)
+            .build()
+            .map_err(|error| error.to_string())
+    };
+    assert!(own(notify(json!({}))).unwrap().seccomp_listener());
+    assert!(own(notify(json!({"listenerPath": "/a"}))).unwrap_err().contains("no listener for this program"));
 }

@@ -9,8 +9,7 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 8] = [
-    ("linux.seccomp", |c| c.seccomp.is_some()),
+pub(super) const FIELDS: [Lacking<Fields>; 7] = [
     ("linux.mountLabel", |c| c.mount_label.is_some()),
     ("linux.netDevices", |c| !c.net_devices.is_empty()),
     ("mounts[].uidMappings", |c| c.mounts.iter().any(|m| !m.uid_mappings.is_empty())),

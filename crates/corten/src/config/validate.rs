@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::namespace::Namespace;
 use super::network::Network;
 use super::spec::is_bind;
-use super::{resources, scheduling, sysctl, unsupported};
+use super::{resources, scheduling, seccomp, sysctl, unsupported};
 use crate::{Error, Result, oci};
 
 /// Refuses what cannot be, and what this version lacks.
@@ -31,6 +31,7 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     if fields.parent_death_signal.is_some_and(|signal| !(1..=64).contains(&signal)) {
         return Err(Error::invalid("the parent death signal is not between 1 and 64"));
     }
+    seccomp::filter(fields)?;
     fields.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?;
     fields.personality.as_ref().map(scheduling::personality).transpose()?;
     attributes(&fields.attributes)

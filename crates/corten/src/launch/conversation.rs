@@ -6,6 +6,7 @@ use corten_init::Failure;
 use corten_init::payload::Payload;
 use corten_init::protocol::{Channel, Order, Report};
 use corten_sys::spawn::Spawned;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
@@ -22,6 +23,9 @@ pub(crate) struct Conversation {
     pid: i32,
     pidfd: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
+    /// Whether it has said that it executes the user's program next.
+    executing: bool,
 }
 
 /// What the new process waits for, or has come to.
@@ -29,6 +33,8 @@ pub(crate) struct Conversation {
 pub(crate) enum Event {
     /// The root file system is prepared, and the runtime's hooks can run.
     Prepared,
+    /// Its seccomp filter is loaded, and its listener has come.
+    Listening,
     /// It waits at the start gate.
     Waiting,
     /// It runs the user's program.
@@ -67,7 +73,8 @@ impl Ready {
         wait(&self.stage1.pidfd);
         match (cloned?, said) {
             (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
-                Ok(Conversation { channel, pid, pidfd: Some(pidfd), terminal: None })
+                let (pidfd, terminal, listener) = (Some(pidfd), None, None);
+                Ok(Conversation { channel, pid, pidfd, terminal, listener, executing: false })
             }
             (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
             _ => Err(silence()),
@@ -91,6 +98,10 @@ fn silence() -> Error {
     )
 }
 
+fn out_of_turn() -> Error {
+    Error::new(ErrorKind::Protocol, "the new process spoke out of turn")
+}
+
 impl Conversation {
     /// The process id of stage 2.
     pub(crate) fn pid(&self) -> i32 {
@@ -109,18 +120,19 @@ impl Conversation {
 
     /// Waits for the next event.
     pub(crate) fn next(&mut self, stage: ErrorStage) -> Result<Event> {
-        let mut executing = false;
         loop {
             match listen(&mut self.channel, stage)? {
                 Some((Report::Terminal, Some(master))) => self.terminal = Some(master),
                 Some((Report::Prepared, _)) => return Ok(Event::Prepared),
                 Some((Report::Waiting, _)) => return Ok(Event::Waiting),
-                Some((Report::Cloned { .. } | Report::Terminal, _)) => {
-                    return Err(Error::new(ErrorKind::Protocol, "the new process spoke out of turn"));
+                Some((Report::Helper, Some(helper))) => {
+                    self.listener = Some(self.receive_listener(&helper, stage)?);
+                    return Ok(Event::Listening);
                 }
-                Some((Report::Executing, _)) => executing = true,
+                Some((Report::Executing, _)) => self.executing = true,
                 Some((Report::Warning(_) | Report::Failed(..), _)) => {}
-                None if executing => return Ok(Event::Executed),
+                Some(_) => return Err(out_of_turn()),
+                None if self.executing => return Ok(Event::Executed),
                 None => {
                     return Err(Error::new(
                         ErrorKind::Protocol,
@@ -129,6 +141,37 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// Takes the seccomp listener from the process that sends it, and waits until that has ended.
+    ///
+    /// The new process waits for the answer, so nobody else would tell that the other has been killed.
+    fn receive_listener(&mut self, helper: &OwnedFd, stage: ErrorStage) -> Result<OwnedFd> {
+        let said = |timeout| {
+            let mut ready = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(helper, PollFlags::IN)];
+            rustix::io::retry_on_intr(|| poll(&mut ready, timeout))
+                .map(|_| !ready[0].revents().is_empty())
+                .map_err(|errno| Error::io("wait for the seccomp listener", errno))
+        };
+        // What it has said, it said before it ended.
+        if !said(None)? && !said(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+            return Err(Error::new(
+                ErrorKind::Protocol,
+                "the sender of the seccomp listener ended before it",
+            ));
+        }
+        match listen(&mut self.channel, stage)? {
+            Some((Report::Listener, Some(listener))) => {
+                crate::child::ended(helper, None)?;
+                Ok(listener)
+            }
+            _ => Err(out_of_turn()),
+        }
+    }
+
+    /// The listener of its seccomp filter, if it has one.
+    pub(crate) fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
     }
 
     /// The master of its terminal, if it has one.

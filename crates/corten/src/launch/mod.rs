@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corten_init::inherited::Slot;
 use corten_sys::spawn::{Spawn, Spawned};
 
-pub(crate) use conversation::{Event, Ready};
+pub(crate) use conversation::{Conversation, Event, Ready};
 
 use crate::{Error, Result};
 

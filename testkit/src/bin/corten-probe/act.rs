@@ -71,6 +71,14 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("burn", [threads, milliseconds]) => burn(number(threads)?, number(milliseconds)?),
         ("fill", [path, bytes]) => fill(Path::new(path), number(bytes)?),
         ("alloc", [bytes]) => alloc(number(bytes)?),
+        ("syscall", [call, arguments @ ..]) => {
+            let mut numbers = [0; 6];
+            for (place, text) in numbers.iter_mut().zip(arguments) {
+                *place = number(text)?;
+            }
+            kernel::system_call(number(call)?, numbers).map(|answer| json!(answer))
+        }
+        ("int80", [call]) => kernel::system_call_of_i386(number(call)?).map(|answer| json!(answer)),
         ("exec", [program, arguments @ ..]) => Err(Command::new(program).args(arguments).exec()),
         _ => Err(io::Error::other(format!("no such action: {action} {}", arguments.join(" ")))),
     }

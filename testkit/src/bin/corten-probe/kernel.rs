@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_long};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use corten_testkit::Scheduling;
 
@@ -101,4 +102,64 @@ pub fn next_signal(set: &libc::sigset_t) -> io::Result<c_int> {
             return Err(error);
         }
     }
+}
+
+/// A system call by number; what is not a number of arguments is zero.
+pub fn system_call(number: c_long, arguments: [c_long; 6]) -> io::Result<c_long> {
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: the tests ask for calls that take numbers only.
+    let answer = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// A system call of i386 without arguments, made by a program of x86_64.
+#[cfg(target_arch = "x86_64")]
+pub fn system_call_of_i386(number: i32) -> io::Result<i32> {
+    let answer: i32;
+    // SAFETY: the tests ask for calls that take nothing; the kernel changes no other register than those named.
+    unsafe {
+        std::arch::asm!("int 0x80", inlateout("eax") number => answer, out("r8") _, out("r9") _, out("r10") _, out("r11") _);
+    }
+    if answer < 0 { Err(io::Error::from_raw_os_error(-answer)) } else { Ok(answer) }
+}
+
+/// Not on this architecture.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn system_call_of_i386(_: i32) -> io::Result<i32> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+}
+
+/// `_IOWR('!', NUMBER, TYPE)`.
+const fn notification_request<T>(number: libc::c_ulong) -> libc::c_ulong {
+    (3 << 30) | ((size_of::<T>() as libc::c_ulong) << 16) | ((b'!' as libc::c_ulong) << 8) | number
+}
+
+/// The next call that a seccomp filter asks about (seccomp_unotify(2)); `None` where it has ended meanwhile.
+pub fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Option<libc::seccomp_notif>> {
+    let request = notification_request::<libc::seccomp_notif>(0);
+    // SAFETY: plain numbers, for which zeros are values; the kernel wants them.
+    let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is that of the request, and outlives the call.
+    match unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw mut asked) } {
+        0 => Ok(Some(asked)),
+        _ => gone(()).map(|()| None),
+    }
+}
+
+/// Lets the call fail, or go on.
+pub fn answer_notification(listener: BorrowedFd<'_>, id: u64, errno: Option<i32>) -> io::Result<()> {
+    let request = notification_request::<libc::seccomp_notif_resp>(1);
+    let flags = if errno.is_none() { libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32 } else { 0 };
+    let mut answer = libc::seccomp_notif_resp { id, val: 0, error: -errno.unwrap_or(0), flags };
+    // SAFETY: the structure is that of the request, and outlives the call.
+    match unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw mut answer) } {
+        0 => Ok(()),
+        _ => gone(()),
+    }
+}
+
+/// The last error, unless it is that the process has ended.
+fn gone<T>(value: T) -> io::Result<T> {
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOENT) { Ok(value) } else { Err(error) }
 }

@@ -4,10 +4,12 @@
 //! `corten-probe [report] [sysctl=NAME]… [out=PATH]` prints a [`corten_testkit::Report`]. `corten-probe ACTION…` prints
 //! `{"ok":true,…}` with status 0, or `{"error":"EPERM","errno":1}` with status 1.
 //!
-//! `corten-probe trace ROLE COUNT PROGRAM…`, outside of containers, kills one process of a start after its COUNTth message.
+//! `corten-probe trace ROLE COUNT PROGRAM…`, outside of containers, kills one process of a start after its COUNTth message, and
+//! `corten-probe agent SOCKET NUMBER ERRNO` answers what a seccomp filter asks.
 #![no_main]
 
 mod act;
+mod agent;
 mod kernel;
 mod observe;
 mod trace;
@@ -25,6 +27,7 @@ extern "C" fn main(_count: c_int, _arguments: *const *const std::ffi::c_char) ->
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     match arguments.get(1).map(String::as_str) {
         None | Some("report") => report(&arguments),
+        Some("agent") => agent::agent(&arguments[2..]),
         Some("trace") => trace::trace(&arguments[2..]),
         Some(action) => act::perform(action, &arguments[2..]),
     }

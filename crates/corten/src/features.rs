@@ -34,7 +34,7 @@ pub fn features() -> Features {
             selinux: Some(Enabled { enabled: false }),
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
             memory_policy: Some(MemoryPolicyFeatures::default()),
-            mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: false } }),
+            mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
             net_devices: Some(Enabled { enabled: false }),
         }),
         annotations: oci::Map::from([(

@@ -86,9 +86,12 @@ pub(crate) fn create(
     let kinds: Kinds =
         Namespace::ALL.into_iter().filter(|kind| new(kind) && !late(kind)).map(kind_of).collect();
     let way = idmap::way(config);
+    let mut rootfs = root_file_system(config, group, &mut fds)?;
+    let idmapped = rootfs.make_id_mapped(|fd| fds.push(fd))?;
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
         rlimits: rlimits(&attributes),
+        idmapped,
         join: joins(config, &mut fds)?,
         join_container: None,
         create: kinds.bits(),
@@ -102,7 +105,7 @@ pub(crate) fn create(
         unshare_cgroup,
         time_offsets: namespaces.is_new(Namespace::Time).then(|| time_offsets(config.time_offsets())),
         loopback: namespaces.is_new(Namespace::Net),
-        rootfs: root_file_system(config, group, &mut fds)?,
+        rootfs,
         hostname: config.hostname().map(str::to_owned),
         domainname: config.domainname().map(str::to_owned),
         sysctls: sysctls(config)?,
@@ -142,6 +145,7 @@ pub(crate) fn exec(
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
         rlimits: rlimits(&attributes),
+        idmapped: Vec::new(),
         join: Vec::new(),
         join_container: Some(JoinContainer { pidfd: fds.push(init), kinds: kinds.bits() }),
         create: 0,
@@ -295,6 +299,11 @@ fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptor
         masked: config.mask_paths(),
         readonly_paths: config.readonly_paths(),
         user_namespace: config.namespaces().contains(Namespace::User),
+        id_maps: rootfs::ContainerIds {
+            users: config.uid_mappings(),
+            groups: config.gid_mappings(),
+            path: config.namespaces().path_of(Namespace::User),
+        },
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
         cgroups: &cgroups,

@@ -73,12 +73,21 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         ));
     };
     let _ = rustix::thread::set_name(c"corten:[init]");
-    let Bootstrap { oom_score_adj, rlimits, join, join_container, create, cgroup, dumpable_until_mapped } =
-        bootstrap;
+    let Bootstrap {
+        oom_score_adj,
+        rlimits,
+        idmapped,
+        join,
+        join_container,
+        create,
+        cgroup,
+        dumpable_until_mapped,
+    } = bootstrap;
     if let Some(adjustment) = oom_score_adj {
         set_oom_score_adj(adjustment)?;
     }
     raise_hard_limits(&rlimits)?;
+    crate::idmapped::apply(&proof, &idmapped)?;
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }

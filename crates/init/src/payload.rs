@@ -4,7 +4,7 @@ use corten_oci::{Hook, IdMapping, State};
 use serde::{Deserialize, Serialize};
 
 use crate::inherited::Slot;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{IdMapped, Rootfs};
 
 /// The whole order for a new process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Bootstrap {
     pub oom_score_adj: Option<i32>,
     /// Resource limits; stage 1 raises hard limits, init sets both at the end.
     pub rlimits: Vec<Rlimit>,
+    /// Mounts whose owners are mapped.
+    pub idmapped: Vec<IdMapped>,
     /// Namespaces to join, each behind a descriptor.
     pub join: Vec<Join>,
     /// Namespaces of a running container to join.

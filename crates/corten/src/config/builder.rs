@@ -84,6 +84,11 @@ impl ConfigBuilder {
     }
 
     /// Mounts, made in this order. A relative destination starts from the container's root.
+    ///
+    /// The owners of a mount's files are mapped (mount_setattr(2), MOUNT_ATTR_IDMAP) where it has `uidMappings` and
+    /// `gidMappings`: from ids of the file system (`containerID`) to ids of the host (`hostID`). The option `idmap` takes the
+    /// mappings of the container's user namespace, `ridmap` for the mounts below as well, and `idmap=uids=0-1000-1;gids=0-1000-1`
+    /// its own; with `@` before a range the second number is an id of the container. Only who rules the file system may do that.
     pub fn mounts(mut self, mounts: Vec<oci::Mount>) -> Self {
         self.0.mounts = mounts;
         self

@@ -179,6 +179,12 @@ fn rootless(fields: &Fields) -> Result<()> {
     if !fields.namespaces.contains(Namespace::User) {
         return Err(Error::invalid("a container of a user who is not root needs a user namespace"));
     }
+    if let Some(mount) = fields.mounts.iter().find(|mount| is_idmapped(mount)) {
+        return Err(Error::invalid(format!(
+            "mount {:?}: id-mapped mounts are not supported for rootless containers: they need who rules the file system",
+            mount.destination
+        )));
+    }
     let owners = [("uid", &fields.uid_mappings), ("gid", &fields.gid_mappings)];
     for (option, mappings) in owners.into_iter().filter(|(_, mappings)| !mappings.is_empty()) {
         let given = fields.mounts.iter().flat_map(|mount| &mount.options).filter_map(|o| o.split_once('='));
@@ -211,6 +217,13 @@ fn paths(fields: &Fields) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn is_idmapped(mount: &oci::Mount) -> bool {
+    let mut names = mount.options.iter().map(|option| option.split('=').next().unwrap_or_default());
+    !mount.uid_mappings.is_empty()
+        || !mount.gid_mappings.is_empty()
+        || names.any(|name| matches!(name, "idmap" | "ridmap"))
 }
 
 fn mount(mount: &oci::Mount) -> Result<()> {

@@ -41,6 +41,9 @@ pub struct Options {
     pub preserve_fds: u32,
 }
 
+/// The annotation that stands for `--pidfd-socket`, as crun has it.
+const PIDFD_RECEIVER: &str = "run.oci.pidfd_receiver";
+
 /// The bundle's document.
 pub fn read(bundle: &Path) -> Result<Spec> {
     let path = bundle.join("config.json");
@@ -100,7 +103,8 @@ impl Options {
             Console::None => builder = builder.stdio(Stdio::Inherit),
         }
         let process = builder.build()?;
-        let pidfd_socket = self.pidfd_socket.as_deref().map(sockets::open).transpose()?;
+        let receiver = spec.annotations.get(PIDFD_RECEIVER).filter(|path| !path.is_empty()).map(Path::new);
+        let pidfd_socket = self.pidfd_socket.as_deref().or(receiver).map(sockets::open).transpose()?;
         Ok(Made { container: runtime.create(&id, config)?, process, pidfd_socket })
     }
 }

@@ -226,6 +226,39 @@ fn pidfds_are_sent() -> Outcome {
     Ok(())
 }
 
+/// Annotations of crun's that engines set: a receiver of the pidfd, and groups that are kept (podman's `keep-groups`).
+fn annotations_of_engines_are_heeded() -> Outcome {
+    let mut stage = Stage::waiting(|_| {});
+    let socket = stage.bundle.path().join("pidfd");
+    let listener = UnixListener::bind(&socket)?;
+    let annotations = &mut stage.bundle.spec.annotations;
+    annotations.insert("run.oci.pidfd_receiver".to_owned(), socket.display().to_string());
+    annotations.insert("run.oci.keep_original_groups".to_owned(), "1".to_owned());
+    let linux = stage.bundle.spec.linux.as_mut().unwrap();
+    linux.namespaces.push(corten_oci::Namespace { typ: "user".to_owned(), path: None });
+    let mapping = corten_oci::IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
+    (linux.uid_mappings, linux.gid_mappings) = (vec![mapping], vec![mapping]);
+    stage.bundle.rootfs().give_to(100_000, 100_000)?;
+    stage.bundle.write()?;
+    let root = stage.state();
+    let groups = |arguments: &[&str]| {
+        let run = Run::new("setpriv").args(["--groups", "7,100009"]).arg(corten()).arg("--root").arg(&root);
+        run.args(arguments).current_dir(stage.bundle.path()).output().unwrap().success().unwrap()
+    };
+    groups(&["run", "--detach", stage.id()]);
+    assert_eq!(receive(&listener.accept()?.0).0, b"standard");
+    let report: Report = groups(&["exec", "--user", "3:4", stage.id(), "/bin/probe"]).json()?;
+    // The first is not mapped, and is the owner's group all the same.
+    assert_eq!((report.gids.effective, report.groups), (4, vec![65_534, 9]));
+    let state: serde_json::Value = stage.does(&["state", stage.id()]).json()?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", state["pid"]))?;
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
+    assert_eq!(groups.trim(), "7 100009");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
 fn versions_features_and_mistakes_answer() -> Outcome {
     let version = Run::new(corten()).arg("--version").output()?.success()?.stdout;
     assert!(version.starts_with("corten version ") && version.contains("\nspec: 1.3.0"), "{version}");
@@ -268,6 +301,7 @@ fn main() -> ExitCode {
         ("exec_takes_its_options", exec_takes_its_options),
         ("descriptors_are_inherited_only_where_asked_for", descriptors_are_inherited_only_where_asked_for),
         ("pidfds_are_sent", pidfds_are_sent),
+        ("annotations_of_engines_are_heeded", annotations_of_engines_are_heeded),
         ("versions_features_and_mistakes_answer", versions_features_and_mistakes_answer),
         ("logs_have_runcs_forms", logs_have_runcs_forms),
     ])

@@ -41,6 +41,6 @@ pub fn features() -> Features {
             "org.corten.version".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         )]),
-        potentially_unsafe_config_annotations: Vec::new(),
+        potentially_unsafe_config_annotations: strings(&["bundle", "org.systemd.property.", "run.oci."]),
     }
 }

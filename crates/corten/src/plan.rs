@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use corten_cgroups::Group;
+use corten_init::inherited::Slot;
 use corten_init::payload::{
     Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Payload, Process as Order,
     Rlimit,
@@ -112,6 +113,7 @@ pub(crate) fn create(
         runtime_hooks: crate::hooks::any_before_pivot(config),
         create_container: config.hooks().create_container.clone(),
         start_container: config.hooks().start_container.clone(),
+        hook_output: hook_output(config, &mut fds)?,
         state,
         gate: gate.map(|(fifo, failure)| Gate { fifo: fds.push(fifo), failure: fds.push(failure) }),
     };
@@ -209,6 +211,16 @@ fn descriptors(stdio: &Stdio, preserve: &[OwnedFd], terminal: bool) -> Result<De
     Ok(Descriptors::new(standard, inherited))
 }
 
+/// The files for the output of the hooks that init runs.
+fn hook_output(config: &Config, fds: &mut Descriptors) -> Result<(Option<Slot>, Option<Slot>)> {
+    let hooks = config.hooks();
+    if hooks.create_container.is_empty() && hooks.start_container.is_empty() {
+        return Ok((None, None));
+    }
+    let output = crate::hooks::output(config)?;
+    Ok((output.stdout.map(|fd| fds.push(fd)), output.stderr.map(|fd| fds.push(fd))))
+}
+
 /// The user's program with what the configuration says where the process says nothing.
 fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) -> Result<Order> {
     let inherit =
@@ -220,6 +232,7 @@ fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) ->
         user: process.user.into(),
         additional_gids: process.additional_gids,
         additional_groups: process.additional_groups,
+        keep_groups: config.keep_original_groups(),
         umask: attributes.umask.unwrap_or(UMASK),
         capabilities: attributes.capabilities.as_ref().map(capabilities),
         no_new_privileges: attributes.no_new_privileges.unwrap_or(false),

@@ -108,6 +108,8 @@ pub struct Create {
     pub create_container: Vec<Hook>,
     /// Hooks of the container's namespaces, before the user's program.
     pub start_container: Vec<Hook>,
+    /// Files for the standard output and the standard error of those hooks.
+    pub hook_output: (Option<Slot>, Option<Slot>),
     /// The state that those hooks read, but for their status and process id.
     pub state: State,
     /// The start gate; `None` starts at once.
@@ -138,6 +140,8 @@ pub struct Process {
     pub additional_gids: Vec<u32>,
     /// Further groups by name, resolved inside the container.
     pub additional_groups: Vec<String>,
+    /// Whether the caller's additional groups are kept, and none are set.
+    pub keep_groups: bool,
     /// File mode creation mask.
     pub umask: u32,
     /// The five capability sets; `None` leaves what the kernel gives.

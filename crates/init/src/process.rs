@@ -64,7 +64,7 @@ pub(crate) fn prepare(outlet: &mut Outlet<'_>, process: Process) -> Result<Progr
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).doing(|| "set no_new_privs")?;
     }
-    credentials::apply(outlet, &identity, process.capabilities.as_ref())?;
+    credentials::apply(outlet, &identity, process.keep_groups, process.capabilities.as_ref())?;
     if early.is_err() {
         rustix::process::chdir(&*process.cwd)
             .doing(|| format!("chdir to cwd ({:?}) set in config.json failed", process.cwd))?;

@@ -264,6 +264,26 @@ impl ConfigBuilder {
         self
     }
 
+    /// Absolute path of a file on the host that the standard output of hooks is added to; by default nobody reads it.
+    pub fn hook_stdout(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.hook_stdout = Some(path.into());
+        self
+    }
+
+    /// Absolute path of a file on the host that the standard error of hooks is added to; by default the end of it is in the
+    /// error of a hook that fails, and lost otherwise.
+    pub fn hook_stderr(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.hook_stderr = Some(path.into());
+        self
+    }
+
+    /// Whether the programs keep the caller's additional groups, and get none of their own: access that a group of an
+    /// ordinary user's gives is kept although its number cannot be mapped into the user namespace.
+    pub fn keep_original_groups(mut self, yes: bool) -> Self {
+        self.0.keep_original_groups = yes;
+        self
+    }
+
     /// Filter over system calls. Not supported by this version.
     pub fn seccomp(mut self, seccomp: oci::Seccomp) -> Self {
         self.0.seccomp = Some(seccomp);

@@ -208,6 +208,8 @@ fn paths(fields: &Fields) -> Result<()> {
     };
     absolute("rootfs", &fields.rootfs)?;
     fields.bundle.iter().try_for_each(|path| absolute("bundle", path))?;
+    fields.hook_stdout.iter().try_for_each(|path| absolute("the file of hooks' output", path))?;
+    fields.hook_stderr.iter().try_for_each(|path| absolute("the file of hooks' errors", path))?;
     fields.mask_paths.iter().try_for_each(|path| absolute("maskedPaths:", Path::new(path)))?;
     fields.readonly_paths.iter().try_for_each(|path| absolute("readonlyPaths:", Path::new(path)))?;
     let known = ["shared", "slave", "private", "unbindable"];

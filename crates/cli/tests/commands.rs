@@ -275,6 +275,26 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     Ok(())
 }
 
+fn a_machine_is_judged() -> Outcome {
+    let table = Run::new(corten()).arg("check").output()?.success()?.stdout;
+    let heads: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heads, ["AREA", "WHAT", "HERE", "FOUND"]);
+    let findings: serde_json::Value =
+        Run::new(corten()).args(["check", "--json"]).output()?.success()?.json()?;
+    let findings = findings.as_array().unwrap();
+    let of = |name: &str| findings.iter().find(|finding| finding["name"] == name).unwrap();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    assert_eq!(of("version")["detail"], release.trim());
+    assert_eq!(of("hierarchies")["verdict"], "yes");
+    // Where no mount of /proc can be read, nothing is known to be there, and nothing fails.
+    let script = "mount -t tmpfs none /proc && exec \"$0\" check --json";
+    let blind = Run::new("unshare").args(["--mount", "sh", "-c", script]).arg(corten()).output()?.code(1)?;
+    let findings: serde_json::Value = blind.json()?;
+    let needed = findings.as_array().unwrap().iter().filter(|finding| finding["verdict"] == "needed");
+    assert_eq!(needed.map(|finding| finding["name"].as_str().unwrap()).collect::<Vec<_>>(), ["pid", "mount"]);
+    Ok(())
+}
+
 fn logs_have_runcs_forms() -> Outcome {
     let stage = Stage::new(|_| {});
     let log = stage.bundle.path().join("log");
@@ -303,6 +323,7 @@ fn main() -> ExitCode {
         ("pidfds_are_sent", pidfds_are_sent),
         ("annotations_of_engines_are_heeded", annotations_of_engines_are_heeded),
         ("versions_features_and_mistakes_answer", versions_features_and_mistakes_answer),
+        ("a_machine_is_judged", a_machine_is_judged),
         ("logs_have_runcs_forms", logs_have_runcs_forms),
     ])
 }

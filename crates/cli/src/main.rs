@@ -10,6 +10,7 @@ mod globals;
 mod inherited;
 mod interval;
 mod log;
+mod notify_socket;
 mod owner;
 mod pid_file;
 mod raw;

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
             io::copy(&mut io::stdin(), &mut fs::File::create(path)?).map(|length| json!(length))
         }
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
+        ("notify", words) => notify(words),
         ("sleep", []) => pause(),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
@@ -105,6 +107,13 @@ fn list(path: &str) -> io::Result<Value> {
     }
     names.sort();
     Ok(json!(names))
+}
+
+/// Says words to the socket of the environment, each a line of one datagram (sd_notify(3)), and waits as `sleep` does.
+fn notify(words: &[&str]) -> io::Result<Value> {
+    let name = std::env::var("NOTIFY_SOCKET").map_err(io::Error::other)?;
+    UnixDatagram::unbound()?.send_to(words.join("\n").as_bytes(), name)?;
+    pause()
 }
 
 /// What of another process's secrets can be had. That it has descriptors is none to root, but what is behind them.

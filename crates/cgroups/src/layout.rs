@@ -84,6 +84,12 @@ impl Layout {
         self.mounts.iter().flat_map(|m| &m.controllers).map(String::as_str)
     }
 
+    /// The directory of the group that this process is in on v2; `None` where v2 is not mounted.
+    pub fn own_v2(&self) -> Option<PathBuf> {
+        let mount = self.mounts.iter().find(|m| m.controllers.is_empty())?;
+        Some(mount.point.join(mount.own_relative()))
+    }
+
     /// The mounts.
     pub(crate) fn mounts(&self) -> &[Mount] {
         &self.mounts

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, top,
-    update,
+    check, create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
+    top, update,
 };
 use crate::error::Error;
 use crate::globals::Globals;
@@ -28,6 +28,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Check(check::Check),
     Create(create::Create),
     Delete(delete::Delete),
     Events(events::Events),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, from_json};
 use crate::foreground;
 use crate::globals::{CgroupManager, Globals};
 use crate::inherited::Inherited;
-use crate::sockets;
+use crate::{notify_socket, sockets};
 
 /// What `create` and `run` have in common.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,9 @@ pub struct Options {
     pub preserve_fds: u32,
 }
 
+/// The annotation that stands for `--pidfd-socket`, as crun has it.
+const PIDFD_RECEIVER: &str = "run.oci.pidfd_receiver";
+
 /// The bundle's document.
 pub fn read(bundle: &Path) -> Result<Spec> {
     let path = bundle.join("config.json");
@@ -58,6 +61,8 @@ pub struct Made {
     pub container: Container,
     pub process: Process,
     pub pidfd_socket: Option<OwnedFd>,
+    /// The directory of the socket on which the container says that it is ready, if somebody wants to know.
+    pub notify: Option<PathBuf>,
 }
 
 impl Options {
@@ -69,15 +74,12 @@ impl Options {
         inherited: Inherited,
         detached: bool,
     ) -> Result<Made> {
-        if std::env::var_os("NOTIFY_SOCKET").is_some() {
-            tracing::warn!(
-                "NOTIFY_SOCKET is not passed on by this version: systemd is not told when the container is ready"
-            );
-        }
         let id = Id::try_from(self.id.as_str())?;
         let bundle = std::path::absolute(&self.bundle)
             .map_err(|source| Error::System { what: format!("find {}", self.bundle.display()), source })?;
-        let spec = read(&bundle)?;
+        let mut spec = read(&bundle)?;
+        let notify = notify_socket::directory(runtime, &id);
+        notify.iter().for_each(|directory| notify_socket::add_to(&mut spec, directory));
         let process =
             spec.process.as_ref().ok_or_else(|| Error::usage("process must be specified in config.json"))?;
         let options = SpecOptions {
@@ -100,8 +102,16 @@ impl Options {
             Console::None => builder = builder.stdio(Stdio::Inherit),
         }
         let process = builder.build()?;
-        let pidfd_socket = self.pidfd_socket.as_deref().map(sockets::open).transpose()?;
-        Ok(Made { container: runtime.create(&id, config)?, process, pidfd_socket })
+        let receiver = spec.annotations.get(PIDFD_RECEIVER).filter(|path| !path.is_empty()).map(Path::new);
+        let pidfd_socket = self.pidfd_socket.as_deref().or(receiver).map(sockets::open).transpose()?;
+        let container = runtime.create(&id, config)?;
+        if let Some(directory) = &notify
+            && let Err(error) = notify_socket::make(directory)
+        {
+            runtime.purge(&id)?;
+            return Err(error);
+        }
+        Ok(Made { container, process, pidfd_socket, notify })
     }
 }
 

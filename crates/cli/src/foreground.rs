@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::termios::tcgetwinsize;
 
 use crate::error::{Doing, Result};
+use crate::notify_socket::Notify;
 use crate::raw::Raw;
 
 /// Signals are held back from the moment that this exists, so that none is lost before there is a container to get it.
@@ -41,30 +42,39 @@ pub fn terminal_size() -> Option<ConsoleSize> {
 }
 
 /// Stays with a program until it ends: forwards signals, and carries what is typed and printed between the caller's
-/// terminal and its own.
-pub fn attend(signals: &Signals, child: &mut Child) -> Result<ExitStatus> {
-    let Some(master) = child.take_terminal() else { return forward(signals, child) };
+/// terminal and its own. Somebody may want to know when it is ready.
+pub fn attend(signals: &Signals, child: &mut Child, notify: Option<&mut Notify>) -> Result<ExitStatus> {
+    let Some(master) = child.take_terminal() else { return forward(signals, child, notify) };
     rustix::io::ioctl_fionbio(&master, true).doing(|| "prepare the terminal".to_owned())?;
     let raw = Raw::enter()?;
     let mut terminal =
         Terminal { master, input: Flow::default(), output: Flow::default(), resizes: raw.is_some() };
     terminal.resize();
-    let status = terminal.attend(signals, child);
+    let status = terminal.attend(signals, child, notify);
     drop(raw);
     status
 }
 
 /// Without a terminal, signals are all there is to do.
-fn forward(signals: &Signals, child: &Child) -> Result<ExitStatus> {
+fn forward(signals: &Signals, child: &Child, mut notify: Option<&mut Notify>) -> Result<ExitStatus> {
     loop {
-        let mut ready = [PollFd::new(child, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
+        let mut ready = events(signals, child, notify.as_deref());
         wait(&mut ready)?;
         let ended = !ready[0].revents().is_empty();
+        drop(ready);
+        notify.iter_mut().for_each(|notify| notify.hear(child.pid()));
         pass_signals(signals, child, || {})?;
         if ended {
             return Ok(child.wait()?);
         }
     }
+}
+
+/// What always is waited for: the program's end, signals, and word from the container.
+fn events<'a>(signals: &'a Signals, child: &'a Child, notify: Option<&'a Notify>) -> Vec<PollFd<'a>> {
+    let mut events = vec![PollFd::new(child, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
+    events.extend(notify.map(|notify| PollFd::new(notify, PollFlags::IN)));
+    events
 }
 
 /// Takes the signals that have arrived: those that are about this process stay here, and the others are the program's.
@@ -141,7 +151,12 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn attend(&mut self, signals: &Signals, child: &Child) -> Result<ExitStatus> {
+    fn attend(
+        &mut self,
+        signals: &Signals,
+        child: &Child,
+        mut notify: Option<&mut Notify>,
+    ) -> Result<ExitStatus> {
         loop {
             let (stdin, stdout) = (rustix::stdio::stdin(), rustix::stdio::stdout());
             let flag = |wanted: bool, flag: PollFlags| if wanted { flag } else { PollFlags::empty() };
@@ -153,7 +168,8 @@ impl Terminal {
                 (stdin, flag(self.input.wants(), PollFlags::IN)),
                 (stdout, flag(!self.output.pending.is_empty(), PollFlags::OUT)),
             ];
-            let mut ready = vec![PollFd::new(child, PollFlags::IN), PollFd::new(&signals.0, PollFlags::IN)];
+            let mut ready = events(signals, child, notify.as_deref());
+            let always = ready.len();
             ready.extend(
                 wanted
                     .iter()
@@ -161,12 +177,14 @@ impl Terminal {
                     .map(|(fd, flags)| PollFd::new(fd, *flags)),
             );
             wait(&mut ready)?;
-            let mut seen = ready.iter().skip(2).map(PollFd::revents);
+            let mut seen = ready.iter().skip(always).map(PollFd::revents);
             let [master, stdin_ready, stdout_ready] = wanted.map(|(_, flags)| match flags.is_empty() {
                 true => PollFlags::empty(),
                 false => seen.next().unwrap_or(PollFlags::empty()),
             });
             let ended = !ready[0].revents().is_empty();
+            drop(ready);
+            notify.iter_mut().for_each(|notify| notify.hear(child.pid()));
             pass_signals(signals, child, || self.resize())?;
             if master.contains(PollFlags::OUT) {
                 self.input.drain(self.master.as_fd());

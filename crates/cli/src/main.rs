@@ -10,6 +10,7 @@ mod globals;
 mod inherited;
 mod interval;
 mod log;
+mod notify_socket;
 mod owner;
 mod pid_file;
 mod raw;
@@ -25,8 +26,8 @@ use corten::{Launcher, Runtime};
 
 use args::{Arguments, Command};
 use commands::{
-    create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway, top,
-    update,
+    check, create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
+    top, update,
 };
 use error::Result;
 use globals::Globals;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
 
 fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Launcher) -> Result<i32> {
     match command {
+        Command::Check(arguments) => return check::run(arguments),
         Command::Features(arguments) => return features::run(arguments),
         Command::Spec(arguments) => return spec::run(arguments),
         Command::Try(arguments) => return throwaway::run(launcher, arguments),
@@ -82,6 +84,6 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
         Command::State(arguments) => state::run(&runtime, arguments),
         Command::Top(arguments) => top::run(&runtime, arguments),
         Command::Update(arguments) => update::run(&runtime, arguments),
-        Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),
+        Command::Check(_) | Command::Features(_) | Command::Spec(_) | Command::Try(_) => Ok(0),
     }
 }

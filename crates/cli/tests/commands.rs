@@ -4,7 +4,7 @@
 mod common;
 
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten, eventually};
@@ -237,6 +237,107 @@ fn pidfds_are_sent() -> Outcome {
     Ok(())
 }
 
+/// Annotations of crun's that engines set: a receiver of the pidfd, and groups that are kept (podman's `keep-groups`).
+fn annotations_of_engines_are_heeded() -> Outcome {
+    let mut stage = Stage::waiting(|_| {});
+    let socket = stage.bundle.path().join("pidfd");
+    let listener = UnixListener::bind(&socket)?;
+    let annotations = &mut stage.bundle.spec.annotations;
+    annotations.insert("run.oci.pidfd_receiver".to_owned(), socket.display().to_string());
+    annotations.insert("run.oci.keep_original_groups".to_owned(), "1".to_owned());
+    let linux = stage.bundle.spec.linux.as_mut().unwrap();
+    linux.namespaces.push(corten_oci::Namespace { typ: "user".to_owned(), path: None });
+    let mapping = corten_oci::IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
+    (linux.uid_mappings, linux.gid_mappings) = (vec![mapping], vec![mapping]);
+    stage.bundle.rootfs().give_to(100_000, 100_000)?;
+    stage.bundle.write()?;
+    let root = stage.state();
+    let groups = |arguments: &[&str]| {
+        let run = Run::new("setpriv").args(["--groups", "7,100009"]).arg(corten()).arg("--root").arg(&root);
+        run.args(arguments).current_dir(stage.bundle.path()).output().unwrap().success().unwrap()
+    };
+    groups(&["run", "--detach", stage.id()]);
+    assert_eq!(receive(&listener.accept()?.0).0, b"standard");
+    let report: Report = groups(&["exec", "--user", "3:4", stage.id(), "/bin/probe"]).json()?;
+    // The first is not mapped, and is the owner's group all the same.
+    assert_eq!((report.gids.effective, report.groups), (4, vec![65_534, 9]));
+    let state: serde_json::Value = stage.does(&["state", stage.id()]).json()?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", state["pid"]))?;
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
+    assert_eq!(groups.trim(), "7 100009");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// What a service manager hears at `NOTIFY_SOCKET` until it is told to end (sd_notify(3)), with the descriptors closed at once.
+fn heard(socket: &UnixDatagram, count: usize) -> Vec<String> {
+    socket.set_read_timeout(Some(corten_testkit::patience(20))).unwrap();
+    let mut datagrams = Vec::new();
+    for _ in 0..count {
+        let mut text = [0; 4096];
+        // A plain read drops the descriptor of the barrier, which is what the sender waits for.
+        let length = socket.recv(&mut text).unwrap_or_else(|error| panic!("{datagrams:?}: {error}"));
+        datagrams.push(String::from_utf8_lossy(&text[..length]).into_owned());
+    }
+    socket.set_nonblocking(true).unwrap();
+    assert!(socket.recv(&mut [0; 1]).is_err(), "more than {datagrams:?}");
+    datagrams
+}
+
+/// The word that the program is ready goes to systemd with the process id outside, and nothing else of what it says.
+fn a_container_says_that_it_is_ready() -> Outcome {
+    let stage = Stage::waiting(|spec| {
+        let words = ["/bin/probe", "notify", "STATUS=up", "READY=1", "MAINPID=1", "FDSTORE=1"];
+        spec.process.as_mut().unwrap().args = words.map(str::to_owned).to_vec();
+    });
+    let path = stage.bundle.path().join("manager");
+    let ways: [&[&[&str]]; 2] =
+        [&[&["run", "--detach", stage.id()]], &[&["create", stage.id()], &["start", stage.id()]]];
+    for commands in ways {
+        let manager = UnixDatagram::bind(&path)?;
+        std::thread::scope(|scope| {
+            let ear = scope.spawn(|| heard(&manager, 3));
+            for command in commands {
+                stage.corten(command).env("NOTIFY_SOCKET", &path).output().unwrap().success().unwrap();
+            }
+            let state: serde_json::Value = stage.does(&["state", stage.id()]).json().unwrap();
+            let expected =
+                ["READY=1".to_owned(), format!("MAINPID={}", state["pid"]), "BARRIER=1".to_owned()];
+            assert_eq!(ear.join().unwrap(), expected);
+        });
+        stage.does(&["delete", "--force", stage.id()]);
+        stage.nothing_is_left();
+        std::fs::remove_file(&path)?;
+    }
+    // In the foreground, and by a name that is no path.
+    let name = format!("corten-{}", stage.id());
+    let address =
+        <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name)?;
+    let manager = UnixDatagram::bind_addr(&address)?;
+    std::thread::scope(|scope| {
+        let run = scope
+            .spawn(|| stage.corten(&["run", stage.id()]).env("NOTIFY_SOCKET", format!("@{name}")).output());
+        assert_eq!(heard(&manager, 3)[0], "READY=1");
+        stage.does(&["kill", stage.id()]);
+        run.join().unwrap().unwrap().success().unwrap();
+    });
+    stage.nothing_is_left();
+    // Who is not there cannot be told, and who ends without a word keeps nobody waiting.
+    let output =
+        stage.corten(&["run", "--detach", stage.id()]).env("NOTIFY_SOCKET", &path).output()?.success()?;
+    assert!(output.stderr.contains("NOTIFY_SOCKET does not listen"), "{}", output.describe());
+    stage.does(&["delete", "--force", stage.id()]);
+    let quiet =
+        Stage::new(|spec| spec.process.as_mut().unwrap().args.extend(["exit", "0"].map(str::to_owned)));
+    quiet.corten(&["run", "--detach", quiet.id()]).env("NOTIFY_SOCKET", &path).output()?.success()?;
+    quiet.does(&["delete", "--force", quiet.id()]);
+    let wrong = quiet.corten(&["run", quiet.id()]).env("NOTIFY_SOCKET", "relative").output()?.code(1)?;
+    assert!(wrong.stderr.contains("neither a path nor an abstract name"), "{}", wrong.describe());
+    quiet.nothing_is_left();
+    Ok(())
+}
+
 fn versions_features_and_mistakes_answer() -> Outcome {
     let version = Run::new(corten()).arg("--version").output()?.success()?.stdout;
     assert!(version.starts_with("corten version ") && version.contains("\nspec: 1.3.0"), "{version}");
@@ -266,6 +367,26 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     Ok(())
 }
 
+fn a_machine_is_judged() -> Outcome {
+    let table = Run::new(corten()).arg("check").output()?.success()?.stdout;
+    let heads: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heads, ["AREA", "WHAT", "HERE", "FOUND"]);
+    let findings: serde_json::Value =
+        Run::new(corten()).args(["check", "--json"]).output()?.success()?.json()?;
+    let findings = findings.as_array().unwrap();
+    let of = |name: &str| findings.iter().find(|finding| finding["name"] == name).unwrap();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    assert_eq!(of("version")["detail"], release.trim());
+    assert_eq!(of("hierarchies")["verdict"], "yes");
+    // Where no mount of /proc can be read, nothing is known to be there, and nothing fails.
+    let script = "mount -t tmpfs none /proc && exec \"$0\" check --json";
+    let blind = Run::new("unshare").args(["--mount", "sh", "-c", script]).arg(corten()).output()?.code(1)?;
+    let findings: serde_json::Value = blind.json()?;
+    let needed = findings.as_array().unwrap().iter().filter(|finding| finding["verdict"] == "needed");
+    assert_eq!(needed.map(|finding| finding["name"].as_str().unwrap()).collect::<Vec<_>>(), ["pid", "mount"]);
+    Ok(())
+}
+
 fn logs_have_runcs_forms() -> Outcome {
     let stage = Stage::new(|_| {});
     let log = stage.bundle.path().join("log");
@@ -292,7 +413,10 @@ fn main() -> ExitCode {
         ("exec_takes_its_options", exec_takes_its_options),
         ("descriptors_are_inherited_only_where_asked_for", descriptors_are_inherited_only_where_asked_for),
         ("pidfds_are_sent", pidfds_are_sent),
+        ("annotations_of_engines_are_heeded", annotations_of_engines_are_heeded),
         ("versions_features_and_mistakes_answer", versions_features_and_mistakes_answer),
+        ("a_container_says_that_it_is_ready", a_container_says_that_it_is_ready),
+        ("a_machine_is_judged", a_machine_is_judged),
         ("logs_have_runcs_forms", logs_have_runcs_forms),
     ])
 }

@@ -308,10 +308,7 @@ impl Container {
         }
         self.tear_down(&saved)?;
         drop(lock);
-        hooks::run_poststop(
-            &saved.config.hooks().poststop,
-            &self.0.oci_state_of(&saved.config, "stopped", None),
-        )
+        hooks::run_poststop(&saved.config, &self.0.oci_state_of(&saved.config, "stopped", None))
     }
 
     /// Kills what runs and removes what there is.
@@ -323,10 +320,7 @@ impl Container {
         let saved = self.0.refresh()?;
         self.tear_down(&saved)?;
         drop(lock);
-        hooks::run_poststop(
-            &saved.config.hooks().poststop,
-            &self.0.oci_state_of(&saved.config, "stopped", None),
-        )
+        hooks::run_poststop(&saved.config, &self.0.oci_state_of(&saved.config, "stopped", None))
     }
 
     /// Ends every process, and removes the control group and the state directory.

@@ -45,13 +45,13 @@ pub fn features() -> Features {
                 modes: strings(memory_policy_modes()),
                 flags: strings(memory_policy_flags()),
             }),
-            mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: false } }),
+            mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
             net_devices: Some(Enabled { enabled: false }),
         }),
         annotations: oci::Map::from([(
             "org.corten.version".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         )]),
-        potentially_unsafe_config_annotations: Vec::new(),
+        potentially_unsafe_config_annotations: strings(&["bundle", "org.systemd.property.", "run.oci."]),
     }
 }

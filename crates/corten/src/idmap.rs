@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use corten_init::namespaces::map_lines;
 use rustix::io::Errno;
 
 use crate::oci::IdMapping;
@@ -62,8 +63,8 @@ fn write_files(pid: i32, config: &Config, deny_setgroups: bool) -> Result<()> {
     if deny_setgroups {
         put(pid, "setgroups", "deny")?;
     }
-    put(pid, "uid_map", &lines(config.uid_mappings()))?;
-    put(pid, "gid_map", &lines(config.gid_mappings()))
+    put(pid, "uid_map", &map_lines(config.uid_mappings()))?;
+    put(pid, "gid_map", &map_lines(config.gid_mappings()))
 }
 
 fn put(pid: i32, file: &str, text: &str) -> Result<()> {
@@ -77,11 +78,6 @@ fn put(pid: i32, file: &str, text: &str) -> Result<()> {
             _ => Error::io(doing, error),
         }
     })
-}
-
-/// One line for each range, in one write as the kernel demands.
-fn lines(mappings: &[IdMapping]) -> String {
-    mappings.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
 }
 
 fn helper(program: &str, grants: &str, pid: i32, mappings: &[IdMapping]) -> Result<()> {
@@ -100,19 +96,5 @@ fn helper(program: &str, grants: &str, pid: i32, mappings: &[IdMapping]) -> Resu
             "to map ids other than one's own, an ordinary user needs {program}, which is not installed (package uidmap)"
         ))),
         Err(error) => Err(Error::io(format!("run {program}"), error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_lines() {
-        let mappings = [
-            IdMapping { container_id: 0, host_id: 1000, size: 1 },
-            IdMapping { container_id: 1, host_id: 100_000, size: 65_535 },
-        ];
-        assert_eq!(lines(&mappings), "0 1000 1\n1 100000 65535\n");
     }
 }

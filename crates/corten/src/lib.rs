@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod cgroup;
+pub mod check;
 mod child;
 pub mod config;
 mod container;

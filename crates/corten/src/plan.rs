@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use corten_cgroups::Group;
+use corten_init::inherited::Slot;
 use corten_init::payload::{
     Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Payload, Process as Order,
     Rlimit,
@@ -89,9 +90,12 @@ pub(crate) fn create(
     let kinds: Kinds =
         Namespace::ALL.into_iter().filter(|kind| new(kind) && !late(kind)).map(kind_of).collect();
     let way = idmap::way(config);
+    let mut rootfs = root_file_system(config, group, &mut fds)?;
+    let idmapped = rootfs.make_id_mapped(|fd| fds.push(fd))?;
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
         rlimits: rlimits(&attributes),
+        idmapped,
         join: joins(config, &mut fds)?,
         join_container: None,
         create: kinds.bits(),
@@ -106,13 +110,14 @@ pub(crate) fn create(
         unshare_cgroup,
         time_offsets: namespaces.is_new(Namespace::Time).then(|| time_offsets(config.time_offsets())),
         loopback: namespaces.is_new(Namespace::Net),
-        rootfs: root_file_system(config, group, &mut fds)?,
+        rootfs,
         hostname: config.hostname().map(str::to_owned),
         domainname: config.domainname().map(str::to_owned),
         sysctls: sysctls(config)?,
         runtime_hooks: crate::hooks::any_before_pivot(config),
         create_container: config.hooks().create_container.clone(),
         start_container: config.hooks().start_container.clone(),
+        hook_output: hook_output(config, &mut fds)?,
         state,
         gate: gate.map(|(fifo, failure)| Gate { fifo: fds.push(fifo), failure: fds.push(failure) }),
     };
@@ -147,6 +152,7 @@ pub(crate) fn exec(
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
         rlimits: rlimits(&attributes),
+        idmapped: Vec::new(),
         join: Vec::new(),
         join_container: Some(JoinContainer { pidfd: fds.push(init), kinds: kinds.bits() }),
         create: 0,
@@ -211,6 +217,16 @@ fn descriptors(stdio: &Stdio, preserve: &[OwnedFd], terminal: bool) -> Result<De
     Ok(Descriptors::new(standard, inherited))
 }
 
+/// The files for the output of the hooks that init runs.
+fn hook_output(config: &Config, fds: &mut Descriptors) -> Result<(Option<Slot>, Option<Slot>)> {
+    let hooks = config.hooks();
+    if hooks.create_container.is_empty() && hooks.start_container.is_empty() {
+        return Ok((None, None));
+    }
+    let output = crate::hooks::output(config)?;
+    Ok((output.stdout.map(|fd| fds.push(fd)), output.stderr.map(|fd| fds.push(fd))))
+}
+
 /// The user's program with what the configuration says where the process says nothing.
 fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) -> Result<Order> {
     let inherit =
@@ -222,6 +238,7 @@ fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) ->
         user: process.user.into(),
         additional_gids: process.additional_gids,
         additional_groups: process.additional_groups,
+        keep_groups: config.keep_original_groups(),
         umask: attributes.umask.unwrap_or(UMASK),
         capabilities: attributes.capabilities.as_ref().map(capabilities),
         no_new_privileges: attributes.no_new_privileges.unwrap_or(false),
@@ -306,6 +323,11 @@ fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptor
         masked: config.mask_paths(),
         readonly_paths: config.readonly_paths(),
         user_namespace: config.namespaces().contains(Namespace::User),
+        id_maps: rootfs::ContainerIds {
+            users: config.uid_mappings(),
+            groups: config.gid_mappings(),
+            path: config.namespaces().path_of(Namespace::User),
+        },
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
         cgroups: &cgroups,

@@ -209,7 +209,7 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
 /// Runs the poststart hooks; where one fails, the container is killed (specification: `runtime.md#lifecycle`, step 9).
 fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
     let state = container.oci_state_of(&saved.config, "running", saved.facts.init.map(|init| init.pid));
-    hooks::run("poststart", &saved.config.hooks().poststart, &state).inspect_err(|_| {
+    hooks::run("poststart", &saved.config.hooks().poststart, &saved.config, &state).inspect_err(|_| {
         drop(child::send(pidfd, Signal::KILL));
         drop(child::ended(pidfd, None));
     })

@@ -242,6 +242,30 @@ fn what_cannot_be_a_hook_is_refused() -> Outcome {
     Ok(())
 }
 
+/// Whatever hooks say is in the files that the annotations name, those of the container's namespaces too.
+fn what_hooks_say_is_kept() -> Outcome {
+    let mut stage = stage(|_, hooks| {
+        let say = |word: &str| vec![script(&format!("echo {word}; echo {word} failed >&2"))];
+        hooks.prestart = say("prestart");
+        hooks.create_container = say("createContainer");
+        hooks.start_container = vec![inside(&["exit", "0"]), inside(&["list", "/nonexistent/place"])];
+        hooks.poststop = say("poststop");
+    });
+    let (out, errors) = (stage.bundle.path().join("out"), stage.bundle.path().join("errors"));
+    for (name, path) in [("stdout", &out), ("stderr", &errors)] {
+        stage.bundle.spec.annotations.insert(format!("run.oci.hooks.{name}"), path.display().to_string());
+    }
+    let container = stage.container();
+    let error = container.run(probe(&["exit", "0"]).build()?).unwrap_err();
+    assert_eq!(error.to_string(), "error running startContainer hook #1: exit status 1");
+    container.destroy().map_err(Error::from)?;
+    let said = fs::read_to_string(out)?;
+    assert!(said.starts_with("prestart\ncreateContainer\n") && said.ends_with("poststop\n"), "{said}");
+    assert!(said.contains("ENOENT"), "{said}");
+    assert_eq!(fs::read_to_string(errors)?, "prestart failed\ncreateContainer failed\npoststop failed\n");
+    Ok(())
+}
+
 fn main() -> ExitCode {
     common::run(&[
         ("each_kind_runs_in_its_place_with_the_state", each_kind_runs_in_its_place_with_the_state),
@@ -249,6 +273,7 @@ fn main() -> ExitCode {
         ("a_hook_that_hangs_is_ended", a_hook_that_hangs_is_ended),
         ("after_the_start_a_failure_ends_the_container", after_the_start_a_failure_ends_the_container),
         ("a_container_can_be_ended_during_a_hook", a_container_can_be_ended_during_a_hook),
+        ("what_hooks_say_is_kept", what_hooks_say_is_kept),
         ("what_cannot_be_a_hook_is_refused", what_cannot_be_a_hook_is_refused),
     ])
 }

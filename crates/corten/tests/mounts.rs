@@ -303,7 +303,12 @@ fn what_may_not_be_is_refused() -> Outcome {
         (mount("/proc/x", "tmpfs", "tmpfs", &[]), "inside /proc"),
         (mount("/tmp", "nosuchfs", "x", &[]), "nosuchfs"),
         (mount("/tmp", "tmpfs", "x", &["size=lots"]), "size=lots"),
-        (mount("/tmp", "tmpfs", "x", &["idmap"]), "idmap"),
+        (mount("/tmp", "tmpfs", "x", &["idmap"]), "user namespace, which has none"),
+        (mount("/tmp", "tmpfs", "x", &["idmap=uids=0-1"]), "no range"),
+        (mount("/tmp", "tmpfs", "x", &["idmap=uids=0-1-1"]), "both uid and gid"),
+        (mount("/sys", "sysfs", "x", &["idmap=uids=0-1-1;gids=0-1-1"]), "does not support id-mapped mounts"),
+        (mount("/tmp", "tmpfs", "x", &["idmap=uids=0-1-2#1-5-1;gids=0-1-1"]), "must not overlap"),
+        (mount("/sys/fs/cgroup", "cgroup", "x", &["idmap=uids=0-1-1;gids=0-1-1"]), "cannot be id-mapped"),
         (mount("/proc", "bind", "/tmp", &["bind"]), "/proc"),
     ] {
         let error = refusal(|spec| spec.mounts.push(bad));

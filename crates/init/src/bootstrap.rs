@@ -76,6 +76,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     let Bootstrap {
         oom_score_adj,
         rlimits,
+        idmapped,
         join,
         join_container,
         create,
@@ -87,6 +88,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         set_oom_score_adj(adjustment)?;
     }
     raise_hard_limits(&rlimits)?;
+    crate::idmapped::apply(&proof, &idmapped)?;
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }

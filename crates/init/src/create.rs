@@ -4,6 +4,8 @@ use corten_oci::{Hook, State};
 use corten_sys::namespace::{self, Namespaces};
 use corten_sys::thread::SingleThreaded;
 
+use crate::hooks::Output;
+use crate::inherited::Slot;
 use crate::outlet::Outlet;
 use crate::payload::{Create, Gate, Process, Rlimit};
 use crate::protocol::{Channel, Report};
@@ -34,7 +36,10 @@ fn container(
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
-    enter_namespaces(&create, proof)?;
+    enter_namespaces(&create, process.keep_groups, proof)?;
+    let (stdout, stderr) = std::mem::take(&mut create.hook_output);
+    let output =
+        Output { stdout: stdout.map(Slot::take).transpose()?, stderr: stderr.map(Slot::take).transpose()? };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     process::join_keyring(outlet, &process)?;
     if create.loopback {
@@ -46,7 +51,7 @@ fn container(
         outlet.report(&Report::Prepared, None)?;
         outlet.wait()?;
     }
-    run_hooks("createContainer", &create.create_container, &mut create.state, "creating")?;
+    run_hooks("createContainer", &create.create_container, &mut create.state, "creating", &output)?;
     prepared.enter()?;
     process::make_cwd(&process)?;
     terminal::attach(outlet, &process, true)?;
@@ -59,12 +64,12 @@ fn container(
     if let Some(gate) = create.gate {
         wait_at(gate, outlet)?;
     }
-    run_hooks("startContainer", &create.start_container, &mut create.state, "created")?;
+    run_hooks("startContainer", &create.start_container, &mut create.state, "created", &output)?;
     program.execute(outlet, proof)
 }
 
 /// Becomes root of the user namespace, makes what can only be made now, and hides this process from the container.
-fn enter_namespaces(create: &Create, proof: &SingleThreaded) -> Result<()> {
+fn enter_namespaces(create: &Create, keep_groups: bool, proof: &SingleThreaded) -> Result<()> {
     rustix::process::setsid().doing(|| "become a session leader")?;
     if let Some(maps) = &create.joined_maps {
         namespaces::check_maps(maps)?;
@@ -73,7 +78,7 @@ fn enter_namespaces(create: &Create, proof: &SingleThreaded) -> Result<()> {
         namespaces::make_time(proof, offsets)?;
     }
     if create.user_namespace {
-        credentials::become_root(create.setgroups_denied)?;
+        credentials::become_root(create.setgroups_denied || keep_groups)?;
     }
     credentials::set_not_dumpable()?;
     if create.unshare_cgroup {
@@ -92,7 +97,7 @@ fn name_host(hostname: Option<&str>, domainname: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn run_hooks(kind: &str, hooks: &[Hook], state: &mut State, status: &str) -> Result<()> {
+fn run_hooks(kind: &str, hooks: &[Hook], state: &mut State, status: &str, output: &Output) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
@@ -100,7 +105,7 @@ fn run_hooks(kind: &str, hooks: &[Hook], state: &mut State, status: &str) -> Res
     state.pid = Some(rustix::process::getpid().as_raw_nonzero().get());
     let json = serde_json::to_vec(state)
         .map_err(|error| Failure::new(Kind::Hook, format!("write the state for hooks: {error}")))?;
-    hooks::run_all(kind, hooks, &json)
+    hooks::run_all(kind, hooks, &json, output)
 }
 
 /// Tells the runtime that all is ready and waits until somebody writes into the gate.

@@ -18,9 +18,10 @@ pub(crate) fn set_not_dumpable() -> Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).doing(|| "become non-dumpable")
 }
 
-/// Becomes root of the user namespace that this process has entered, and leaves the caller's groups behind.
-pub(crate) fn become_root(setgroups_denied: bool) -> Result<()> {
-    if !setgroups_denied {
+/// Becomes root of the user namespace that this process has entered, and leaves the caller's groups behind unless they are
+/// kept: because it is wanted, or because setgroups(2) is denied.
+pub(crate) fn become_root(keep_groups: bool) -> Result<()> {
+    if !keep_groups {
         match set_thread_groups(&[]) {
             // The namespace that was joined denies it; no group can be gained or dropped there.
             Ok(()) | Err(Errno::PERM) => {}
@@ -40,11 +41,15 @@ pub(crate) fn become_root(setgroups_denied: bool) -> Result<()> {
 pub(crate) fn apply(
     outlet: &mut Outlet<'_>,
     identity: &Identity,
+    keep_groups: bool,
     wanted: Option<&Capabilities>,
 ) -> Result<()> {
     if let Some(wanted) = wanted {
         drop_bounding(wanted.bounding)?;
         set_keep_capabilities(true).doing(|| "keep the capabilities across the change of user")?;
+    }
+    if !keep_groups {
+        set_groups(&identity.groups)?;
     }
     become_user(identity)?;
     if let Some(wanted) = wanted {
@@ -55,8 +60,7 @@ pub(crate) fn apply(
     Ok(())
 }
 
-fn become_user(identity: &Identity) -> Result<()> {
-    let Identity { uid, gid, groups, .. } = identity;
+fn set_groups(groups: &[u32]) -> Result<()> {
     let ids: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     match set_thread_groups(&ids) {
         Ok(()) => {}
@@ -72,6 +76,11 @@ fn become_user(identity: &Identity) -> Result<()> {
             });
         }
     }
+    Ok(())
+}
+
+fn become_user(identity: &Identity) -> Result<()> {
+    let Identity { uid, gid, .. } = identity;
     let gid_typed = Gid::from_raw(*gid);
     set_thread_res_gid(gid_typed, gid_typed, gid_typed)
         .doing(|| format!("become group {gid}"))

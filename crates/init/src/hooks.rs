@@ -7,7 +7,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,19 @@ const TAIL: u64 = 4096;
 /// How long a hook that was killed may take to end: a frozen one, or one in an uninterruptible wait, does not.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Where the output of hooks goes. By default nobody reads it, but for the end of a failed one's errors in its message.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// A file for the standard output.
+    pub stdout: Option<OwnedFd>,
+    /// A file for the standard error.
+    pub stderr: Option<OwnedFd>,
+}
+
 /// Runs hooks one after the other until one fails; the message names it by its kind and its place in the list.
-pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<()> {
+pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8], output: &Output) -> Result<()> {
     hooks.iter().enumerate().try_for_each(|(index, hook)| {
-        run(hook, state).map_err(|mut failure| {
+        run(hook, state, output).map_err(|mut failure| {
             failure.what = format!("error running {kind} hook #{index}: {}", failure.what);
             failure
         })
@@ -41,7 +50,7 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<()> {
 /// Its environment is exactly the given one; its directory is the caller's; no other descriptor of the caller's is
 /// open in it, and no signal blocked or ignored. It has a process group of its own, which is killed when its time is
 /// over; what it leaves running before that is its own business.
-pub fn run(hook: &Hook, state: &[u8]) -> Result<()> {
+pub fn run(hook: &Hook, state: &[u8], output: &Output) -> Result<()> {
     let Hook { path, args, env, timeout } = hook;
     let (stdin, stdout, stderr) = (memory(state)?, memory(&[])?, memory(&[])?);
     let arguments = if args.is_empty() { strings(std::slice::from_ref(path))? } else { strings(args)? };
@@ -50,7 +59,11 @@ pub fn run(hook: &Hook, state: &[u8]) -> Result<()> {
         &program,
         &arguments,
         &strings(env)?,
-        &[&stdin, &stdout, &stderr].map(AsFd::as_fd),
+        &[
+            stdin.as_fd(),
+            output.stdout.as_ref().map_or(stdout.as_fd(), AsFd::as_fd),
+            output.stderr.as_ref().map_or(stderr.as_fd(), AsFd::as_fd),
+        ],
     )
     .map_err(|errno| Failure { kind: Kind::Hook, ..Failure::system(format!("run {path}"), errno) })?;
     match finish(pidfd.as_fd(), pid, *timeout)? {
@@ -164,6 +177,10 @@ mod tests {
 
     use super::*;
 
+    fn run(hook: &Hook, state: &[u8]) -> Result<()> {
+        super::run(hook, state, &Output::default())
+    }
+
     fn sh(script: &str) -> Hook {
         let args = ["hook", "-c", script].map(String::from).to_vec();
         Hook { path: "/bin/sh".to_owned(), args, env: Vec::new(), timeout: None }
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn the_list_stops_at_the_first_failure_and_names_it() {
         let hooks = [sh("exit 0"), sh("exit 1"), sh("exit 2")];
-        let failure = run_all("prestart", &hooks, b"{}").unwrap_err();
+        let failure = run_all("prestart", &hooks, b"{}", &Output::default()).unwrap_err();
         assert_eq!(failure.to_string(), "error running prestart hook #1: exit status 1");
     }
 

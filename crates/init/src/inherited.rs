@@ -13,6 +13,12 @@ use crate::{Doing, Result};
 pub struct Slot(pub RawFd);
 
 impl Slot {
+    /// A copy of the descriptor, which stays in its slot.
+    pub fn copy(&self) -> Result<OwnedFd> {
+        corten_sys::fd::copy_inherited(self.0)
+            .doing(|| format!("copy the inherited file descriptor {}", self.0))
+    }
+
     /// Takes the descriptor; each slot is taken once.
     pub fn take(self) -> Result<OwnedFd> {
         corten_sys::fd::inherited(self.0).doing(|| format!("take the inherited file descriptor {}", self.0))

@@ -51,7 +51,7 @@ fn program(
         late.join(proof)?;
     }
     if container.own_user {
-        credentials::become_root(false)?;
+        credentials::become_root(process.keep_groups)?;
     }
     credentials::set_not_dumpable()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));

@@ -9,6 +9,7 @@ mod create;
 mod credentials;
 mod failure;
 pub mod hooks;
+mod idmapped;
 pub mod inherited;
 mod join;
 mod last;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use corten_oci::IdMapping;
 use corten_sys::namespace::{self, Namespaces};
 use corten_sys::thread::SingleThreaded;
 use rustix::fs::{Mode, OFlags};
@@ -94,13 +95,59 @@ pub fn names(kinds: Namespaces) -> Vec<&'static str> {
     kinds.iter().map(name).collect()
 }
 
+/// Id mappings as the kernel reads them: a line for each range, all in one write (user_namespaces(7)).
+pub fn map_lines(mappings: &[IdMapping]) -> String {
+    mappings.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
+}
+
+/// Makes a user namespace with these id mappings that holds no process.
+///
+/// A process of its own is its first, and ends once it has been opened.
+pub(crate) fn make_user(
+    proof: &SingleThreaded,
+    users: &[IdMapping],
+    groups: &[IdMapping],
+) -> Result<OwnedFd> {
+    let doing = || "make a user namespace for id-mapped mounts";
+    let (until_closed, open) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(doing)?;
+    let Some(pid) = corten_sys::clone::fork(proof, Namespaces::USER).doing(doing)? else {
+        drop(open);
+        let _ = rustix::io::retry_on_intr(|| rustix::io::read(&until_closed, &mut [0; 1]));
+        corten_sys::exec::exit(0)
+    };
+    let namespace = map_user(pid, users, groups);
+    drop(open);
+    let child = rustix::process::Pid::from_raw(pid);
+    rustix::io::retry_on_intr(|| rustix::process::waitpid(child, rustix::process::WaitOptions::empty()))
+        .doing(doing)?;
+    namespace
+}
+
+fn map_user(pid: i32, users: &[IdMapping], groups: &[IdMapping]) -> Result<OwnedFd> {
+    for (file, mappings) in [("uid_map", users), ("gid_map", groups)] {
+        let lines = map_lines(mappings);
+        std::fs::write(format!("/proc/{pid}/{file}"), &lines)
+            .doing(|| format!("write {:?} to the {file} for id-mapped mounts", lines.trim_end()))
+            .map_err(|failure| match failure.is(Errno::INVAL) {
+                true => {
+                    failure.hint("ranges must not overlap, and be mapped in the runtime's own user namespace")
+                }
+                false => failure,
+            })?;
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{pid}/ns/user"), flags, Mode::empty())
+        .doing(|| "open the user namespace for id-mapped mounts")
+}
+
 /// Fails where the user namespace of this process, which it has joined, has other id maps.
 pub fn check_maps(wanted: &IdMaps) -> Result<()> {
     for (file, wanted) in [("uid_map", &wanted.users), ("gid_map", &wanted.groups)] {
         let text = std::fs::read_to_string(format!("/proc/self/{file}")).doing(|| format!("read {file}"))?;
-        let lines = wanted.iter().map(|m| format!("{} {} {}", m.container_id, m.host_id, m.size));
+        let lines = map_lines(wanted);
         let there = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-        let (mut wanted, mut there): (Vec<_>, Vec<_>) = (lines.collect(), there.collect());
+        let (mut wanted, mut there): (Vec<_>, Vec<_>) =
+            (lines.lines().map(str::to_owned).collect(), there.collect());
         wanted.sort();
         there.sort();
         if wanted != there {
@@ -137,5 +184,19 @@ fn name(kind: Namespaces) -> &'static str {
         Namespaces::PID => "pid",
         Namespaces::NET => "network",
         _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_lines() {
+        let mappings = [
+            IdMapping { container_id: 0, host_id: 1000, size: 1 },
+            IdMapping { container_id: 1, host_id: 100_000, size: 65_535 },
+        ];
+        assert_eq!(map_lines(&mappings), "0 1000 1\n1 100000 65535\n");
     }
 }

@@ -151,6 +151,7 @@ mod tests {
             user,
             additional_gids: vec![99],
             additional_groups: vec!["adm".into()],
+            keep_groups: false,
             umask: 0,
             capabilities: None,
             no_new_privileges: false,

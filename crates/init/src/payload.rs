@@ -4,7 +4,7 @@ use corten_oci::{Hook, IdMapping, State};
 use serde::{Deserialize, Serialize};
 
 use crate::inherited::Slot;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{IdMapped, Rootfs};
 
 /// The whole order for a new process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Bootstrap {
     pub oom_score_adj: Option<i32>,
     /// Resource limits; stage 1 raises hard limits, init sets both at the end.
     pub rlimits: Vec<Rlimit>,
+    /// Mounts whose owners are mapped.
+    pub idmapped: Vec<IdMapped>,
     /// Namespaces to join, each behind a descriptor.
     pub join: Vec<Join>,
     /// Namespaces of a running container to join.
@@ -110,6 +112,8 @@ pub struct Create {
     pub create_container: Vec<Hook>,
     /// Hooks of the container's namespaces, before the user's program.
     pub start_container: Vec<Hook>,
+    /// Files for the standard output and the standard error of those hooks.
+    pub hook_output: (Option<Slot>, Option<Slot>),
     /// The state that those hooks read, but for their status and process id.
     pub state: State,
     /// The start gate; `None` starts at once.
@@ -140,6 +144,8 @@ pub struct Process {
     pub additional_gids: Vec<u32>,
     /// Further groups by name, resolved inside the container.
     pub additional_groups: Vec<String>,
+    /// Whether the caller's additional groups are kept, and none are set.
+    pub keep_groups: bool,
     /// File mode creation mask.
     pub umask: u32,
     /// The five capability sets; `None` leaves what the kernel gives.

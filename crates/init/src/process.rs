@@ -77,7 +77,7 @@ pub(crate) fn prepare(
     if !process.no_new_privileges {
         last.load(outlet, proof)?;
     }
-    credentials::apply(outlet, &identity, process.capabilities.as_ref())?;
+    credentials::apply(outlet, &identity, process.keep_groups, process.capabilities.as_ref())?;
     if early.is_err() {
         rustix::process::chdir(&*process.cwd)
             .doing(|| format!("chdir to cwd ({:?}) set in config.json failed", process.cwd))?;

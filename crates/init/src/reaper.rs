@@ -2,6 +2,7 @@
 //!
 //! Without one, a program that does not expect to be PID 1 ignores the signals whose default is to end it, and leaves zombies.
 
+use corten_sys::namespace::Namespaces;
 use corten_sys::signal;
 use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
@@ -22,7 +23,7 @@ pub(crate) enum Side {
 pub(crate) fn start(proof: &SingleThreaded) -> Result<Side> {
     // Blocked before there is a child, so that nothing is lost between its end and the first wait.
     let mask = signal::block_all().doing(|| "block signals")?;
-    match corten_sys::clone::fork(proof).doing(|| "start the program under its PID 1")? {
+    match corten_sys::clone::fork(proof, Namespaces::empty()).doing(|| "start the program under its PID 1")? {
         Some(pid) => Pid::from_raw(pid)
             .map(Side::Reaper)
             .ok_or_else(|| Failure::new(Kind::Protocol, "the program has no process id")),

@@ -89,9 +89,10 @@ fn finish(arguments: &mut CloneArgs, pidfd: &mut libc::c_int) -> Result<Clone> {
     }
 }
 
-/// Copies this process as an ordinary child (fork(2)), for a small PID 1 that starts the program it looks after.
-pub fn fork(_: &SingleThreaded) -> Result<Option<i32>> {
-    let mut arguments = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+/// Copies this process as an ordinary child (fork(2)), in new namespaces of these kinds; `None` in the copy.
+pub fn fork(_: &SingleThreaded, new: Namespaces) -> Result<Option<i32>> {
+    let mut arguments =
+        CloneArgs { flags: u64::from(new.bits()), exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
     // SAFETY: as above.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };
     match result(pid)? {

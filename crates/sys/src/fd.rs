@@ -19,6 +19,18 @@ pub fn inherited(number: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// A copy, close-on-exec, of a descriptor that this process was started with and nobody has taken yet.
+///
+/// As [`inherited`], only for a process whose descriptors the caller knows. Fails with `EBADF` where it is not open.
+pub fn copy_inherited(number: RawFd) -> Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: the number is only used to ask the kernel for a copy; a closed one is answered with EBADF.
+    let borrowed = unsafe { rustix::fd::BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_dupfd_cloexec(borrowed, 3)
+}
+
 /// Moves descriptors to the numbers 0, 1, 2, … in their order, whatever is open there; all but the standard files are
 /// close-on-exec.
 ///

@@ -18,7 +18,8 @@ pub struct Create {
 /// Runs the command.
 pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments: &Create) -> Result<i32> {
     let options = &arguments.options;
-    let Made { container, process, pidfd_socket } = options.make(globals, runtime, inherited, true)?;
+    let Made { container, process, pidfd_socket, notify: _ } =
+        options.make(globals, runtime, inherited, true)?;
     let id = container.id().clone();
     let started = || -> Result<()> {
         let created = container.start_init(process)?;

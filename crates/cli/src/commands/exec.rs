@@ -104,7 +104,7 @@ pub fn run(runtime: &Runtime, inherited: Inherited, arguments: &Exec) -> Result<
         return Err(error);
     }
     let status = match &signals {
-        Some(signals) => foreground::attend(signals, &mut child)?,
+        Some(signals) => foreground::attend(signals, &mut child, None)?,
         None => ExitStatus::Exited(0),
     };
     Ok(status.code())

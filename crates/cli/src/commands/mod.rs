@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+pub mod check;
 pub mod create;
 pub mod delete;
 pub mod events;

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
 use crate::inherited::Inherited;
+use crate::notify_socket::Notify;
 use crate::{pid_file, sockets};
 
 /// Make a container and run its program
@@ -33,10 +34,11 @@ pub struct Run {
 pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments: &Run) -> Result<i32> {
     let options = &arguments.options;
     let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
-    let Made { container, process, pidfd_socket } =
+    let Made { container, process, pidfd_socket, notify } =
         options.make(globals, runtime, inherited, arguments.detach)?;
     let id = container.id().clone();
     let lived = || -> Result<ExitStatus> {
+        let mut notify = notify.as_deref().map(Notify::bind).transpose()?;
         let mut child: Child = container.run(process)?;
         if let Some(socket) = pidfd_socket {
             sockets::send(&socket, "standard", child.as_fd())?;
@@ -45,8 +47,11 @@ pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments
             pid_file::write(path, child.pid())?;
         }
         match &signals {
-            Some(signals) => foreground::attend(signals, &mut child),
-            None => Ok(ExitStatus::Exited(0)),
+            Some(signals) => foreground::attend(signals, &mut child, notify.as_mut()),
+            None => {
+                notify.map_or(Ok(()), |notify| notify.wait(child.as_fd(), child.pid()))?;
+                Ok(ExitStatus::Exited(0))
+            }
         }
     };
     match lived() {

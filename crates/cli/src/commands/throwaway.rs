@@ -86,7 +86,7 @@ pub fn run(launcher: Launcher, arguments: &Try) -> Result<i32> {
     let container = runtime.create(&id, config(&scratch)?)?;
     let lived = arguments.process().and_then(|process| {
         let mut child = container.run(process)?;
-        foreground::attend(&signals, &mut child)
+        foreground::attend(&signals, &mut child, None)
     });
     runtime.purge(&id)?;
     Ok(lived?.code())

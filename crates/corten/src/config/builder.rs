@@ -84,6 +84,11 @@ impl ConfigBuilder {
     }
 
     /// Mounts, made in this order. A relative destination starts from the container's root.
+    ///
+    /// The owners of a mount's files are mapped (mount_setattr(2), MOUNT_ATTR_IDMAP) where it has `uidMappings` and
+    /// `gidMappings`: from ids of the file system (`containerID`) to ids of the host (`hostID`). The option `idmap` takes the
+    /// mappings of the container's user namespace, `ridmap` for the mounts below as well, and `idmap=uids=0-1000-1;gids=0-1000-1`
+    /// its own; with `@` before a range the second number is an id of the container. Only who rules the file system may do that.
     pub fn mounts(mut self, mounts: Vec<oci::Mount>) -> Self {
         self.0.mounts = mounts;
         self
@@ -258,6 +263,26 @@ impl ConfigBuilder {
     /// Programs to run at points of the container's life.
     pub fn hooks(mut self, hooks: oci::Hooks) -> Self {
         self.0.hooks = hooks;
+        self
+    }
+
+    /// Absolute path of a file on the host that the standard output of hooks is added to; by default nobody reads it.
+    pub fn hook_stdout(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.hook_stdout = Some(path.into());
+        self
+    }
+
+    /// Absolute path of a file on the host that the standard error of hooks is added to; by default the end of it is in the
+    /// error of a hook that fails, and lost otherwise.
+    pub fn hook_stderr(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.hook_stderr = Some(path.into());
+        self
+    }
+
+    /// Whether the programs keep the caller's additional groups, and get none of their own: access that a group of an
+    /// ordinary user's gives is kept although its number cannot be mapped into the user namespace.
+    pub fn keep_original_groups(mut self, yes: bool) -> Self {
+        self.0.keep_original_groups = yes;
         self
     }
 

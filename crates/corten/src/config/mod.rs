@@ -2,6 +2,7 @@
 //!
 //! [`Config::builder`] makes one in a program, [`Config::from_spec`] from the `config.json` of an OCI bundle.
 
+mod annotations;
 mod attributes;
 mod builder;
 mod cgroup;
@@ -173,6 +174,9 @@ getters! { c;
     parent_death_signal -> Option<i32> = c.parent_death_signal;
     no_new_keyring -> bool = c.no_new_keyring;
     hooks -> &oci::Hooks = &c.hooks;
+    hook_stdout -> Option<&Path> = c.hook_stdout.as_deref();
+    hook_stderr -> Option<&Path> = c.hook_stderr.as_deref();
+    keep_original_groups -> bool = c.keep_original_groups;
     seccomp -> Option<&oci::Seccomp> = c.seccomp.as_ref();
     seccomp_listener -> bool = c.seccomp_listener;
     intel_rdt -> Option<&oci::IntelRdt> = c.intel_rdt.as_ref();

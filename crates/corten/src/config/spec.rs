@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::annotations::{self, Asked};
 use super::attributes::{Attributes, non_empty};
 use super::cgroup::Cgroup;
 use super::defaults::{default_device_rules, default_devices};
@@ -63,6 +64,7 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
     if path.is_empty() {
         return Err(Error::invalid("root.path must not be empty"));
     }
+    let Asked { keep_original_groups, hook_stdout, hook_stderr } = annotations::read(annotations)?;
     let own = Fields {
         version: version.clone(),
         annotations: annotations.clone(),
@@ -73,6 +75,9 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         domainname: non_empty(domainname),
         attributes: process.as_ref().map(Attributes::from_spec).unwrap_or_default(),
         hooks: hooks.clone().unwrap_or_default(),
+        hook_stdout,
+        hook_stderr,
+        keep_original_groups,
         no_pivot_root,
         no_new_keyring,
         rootless_euid,

@@ -301,17 +301,9 @@ fn what_this_version_lacks_is_refused_by_its_name() {
         process[field] = value;
         ("/process", process)
     };
-    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
     let lacking = [
         ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
         ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
-        ("mounts[].uidMappings", ("/mounts", json!([{"destination": "/a", "uidMappings": map}]))),
-        ("mounts[].gidMappings", ("/mounts", json!([{"destination": "/a", "gidMappings": map}]))),
-        ("the mount option idmap", ("/mounts", json!([{"destination": "/a", "options": ["ridmap"]}]))),
-        (
-            "the mount option idmap",
-            ("/mounts", json!([{"destination": "/a", "options": ["idmap=uids=0-1-1"]}])),
-        ),
         ("process.apparmorProfile", process("apparmorProfile", json!("x"))),
         ("process.selinuxLabel", process("selinuxLabel", json!("x"))),
         ("solaris", ("/solaris", json!({}))),

@@ -9,12 +9,9 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 7] = [
+pub(super) const FIELDS: [Lacking<Fields>; 4] = [
     ("linux.mountLabel", |c| c.mount_label.is_some()),
     ("linux.netDevices", |c| !c.net_devices.is_empty()),
-    ("mounts[].uidMappings", |c| c.mounts.iter().any(|m| !m.uid_mappings.is_empty())),
-    ("mounts[].gidMappings", |c| c.mounts.iter().any(|m| !m.gid_mappings.is_empty())),
-    ("the mount option idmap", |c| c.mounts.iter().any(is_idmapped)),
     ("a network interface other than loopback", |c| {
         c.networks.iter().any(|n| n.kind != NetworkKind::Loopback)
     }),
@@ -47,9 +44,4 @@ pub(crate) fn refuse<T>(table: &[Lacking<T>], asked: &T) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-fn is_idmapped(mount: &oci::Mount) -> bool {
-    let names = mount.options.iter().map(|option| option.split('=').next().unwrap_or_default());
-    names.into_iter().any(|name| matches!(name, "idmap" | "ridmap"))
 }

@@ -186,6 +186,12 @@ fn rootless(fields: &Fields) -> Result<()> {
     if !fields.namespaces.contains(Namespace::User) {
         return Err(Error::invalid("a container of a user who is not root needs a user namespace"));
     }
+    if let Some(mount) = fields.mounts.iter().find(|mount| is_idmapped(mount)) {
+        return Err(Error::invalid(format!(
+            "mount {:?}: id-mapped mounts are not supported for rootless containers: they need who rules the file system",
+            mount.destination
+        )));
+    }
     let owners = [("uid", &fields.uid_mappings), ("gid", &fields.gid_mappings)];
     for (option, mappings) in owners.into_iter().filter(|(_, mappings)| !mappings.is_empty()) {
         let given = fields.mounts.iter().flat_map(|mount| &mount.options).filter_map(|o| o.split_once('='));
@@ -209,6 +215,8 @@ fn paths(fields: &Fields) -> Result<()> {
     };
     absolute("rootfs", &fields.rootfs)?;
     fields.bundle.iter().try_for_each(|path| absolute("bundle", path))?;
+    fields.hook_stdout.iter().try_for_each(|path| absolute("the file of hooks' output", path))?;
+    fields.hook_stderr.iter().try_for_each(|path| absolute("the file of hooks' errors", path))?;
     fields.mask_paths.iter().try_for_each(|path| absolute("maskedPaths:", Path::new(path)))?;
     fields.readonly_paths.iter().try_for_each(|path| absolute("readonlyPaths:", Path::new(path)))?;
     let known = ["shared", "slave", "private", "unbindable"];
@@ -218,6 +226,13 @@ fn paths(fields: &Fields) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn is_idmapped(mount: &oci::Mount) -> bool {
+    let mut names = mount.options.iter().map(|option| option.split('=').next().unwrap_or_default());
+    !mount.uid_mappings.is_empty()
+        || !mount.gid_mappings.is_empty()
+        || names.any(|name| matches!(name, "idmap" | "ridmap"))
 }
 
 fn mount(mount: &oci::Mount) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod copy_up;
 mod devices;
+mod idmap;
 mod isolate;
 mod mounts;
 mod options;
@@ -16,6 +17,7 @@ mod seal;
 mod tree;
 
 pub use devices::bind_console;
+pub use idmap::{Container as ContainerIds, IdMapped, Mapping};
 pub use mounts::Prepared;
 pub use options::known_mount_options;
 pub use plan::{Hierarchy, Request, Rootfs, plan};

@@ -4,13 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use corten_sys::mount::{Attributes, Change, change};
-use rustix::fs::{CWD, StatVfsMountFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::copy_up;
 use super::devices;
+use super::idmap::{IdMapped, Idmap, Mapping, Source};
 use super::isolate;
-use super::plan::{Hierarchy, Rootfs, Step, What};
+use super::plan::{FileSystem, Hierarchy, Rootfs, Step, What};
 use super::root::{self, Root};
 use super::tree::{attach, clone_tree, make, set_propagation};
 use crate::inherited::Slot;
@@ -55,7 +56,7 @@ impl Rootfs {
     /// Opens the sources of bind mounts beforehand, in the runtime: root of a user namespace may not get to all of them.
     /// What the runtime may not copy either, init tries itself.
     pub fn open_sources(&mut self, mut hand_over: impl FnMut(OwnedFd) -> Slot) -> Result<()> {
-        for step in &mut self.mounts {
+        for step in self.mounts.iter_mut().filter(|step| step.idmap.is_none()) {
             let What::Bind { source, recursive, tree } = &mut step.what else { continue };
             match clone_tree(CWD, source, *recursive) {
                 Ok(copy) => *tree = Some(hand_over(copy)),
@@ -65,15 +66,59 @@ impl Rootfs {
         }
         Ok(())
     }
+
+    /// Makes the mounts whose owners are mapped, in the runtime, which rules their file systems; stage 1 maps them.
+    pub fn make_id_mapped(&mut self, mut hand_over: impl FnMut(OwnedFd) -> Slot) -> Result<Vec<IdMapped>> {
+        let mut mapped = Vec::new();
+        for step in &mut self.mounts {
+            let Some(Idmap { recursive, source: mapping }) = step.idmap.take() else { continue };
+            let doing = || format!("make the id-mapped mount at {}", step.destination.display());
+            let (slot, mount) = match &mut step.what {
+                What::Bind { source, recursive, tree } => {
+                    (tree, clone_tree(CWD, source, *recursive).doing(doing)?)
+                }
+                What::FileSystem { fs, tree, .. } => {
+                    let (attributes, _) = at_first(step.set, &fs.kind);
+                    (tree, make(fs, attributes).map_err(|failure| during(doing(), failure))?)
+                }
+                What::Cgroups { .. } => continue,
+            };
+            let mount = hand_over(mount);
+            let mapping = match mapping {
+                Source::Ids { users, groups } => Mapping::Ids { users, groups },
+                Source::Namespace(path) => {
+                    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+                    let opened = rustix::fs::open(&path, flags, Mode::empty());
+                    let doing = || format!("open the user namespace {}", path.display());
+                    Mapping::Namespace(hand_over(opened.doing(doing)?))
+                }
+            };
+            *slot = Some(Slot(mount.0));
+            mapped.push(IdMapped { destination: step.destination.clone(), mount, mapping, recursive });
+        }
+        Ok(mapped)
+    }
+}
+
+/// The attributes that a new file system has at first, and whether it becomes read-only later: a read-only tmpfs would take
+/// no mount points of later mounts.
+fn at_first(set: u64, kind: &str) -> (Attributes, bool) {
+    let attributes = Attributes::from_bits_retain(set);
+    let later = kind == "tmpfs" && attributes.contains(Attributes::RDONLY);
+    (if later { attributes - Attributes::RDONLY } else { attributes }, later)
 }
 
 fn bind(source: &Path, destination: &Path) -> String {
     format!("bind mount {} at {}", source.display(), destination.display())
 }
 
-/// The source of a bind mount, as a tree of its own.
+/// The source of a bind mount, as a tree of its own, or the file system that the runtime has made.
 fn open_source(step: &mut Step) -> Result<Option<OwnedFd>> {
-    let What::Bind { source, recursive, tree } = &mut step.what else { return Ok(None) };
+    let (source, recursive, tree) = match &mut step.what {
+        What::Bind { source, recursive, tree } => (source, recursive, tree),
+        What::FileSystem { tree, .. } => return tree.take().map(Slot::take).transpose(),
+        What::Cgroups { .. } => return Ok(None),
+    };
     let doing = || bind(source, &step.destination);
     let tree = match tree.take() {
         Some(slot) => slot.take()?,
@@ -102,28 +147,26 @@ impl Prepared {
                 spread(tree.as_fd(), step).doing(doing)?;
                 attach(&tree, place).doing(doing)
             }
-            What::FileSystem { .. } => self.file_system(step),
+            What::FileSystem { .. } => self.file_system(step, source),
             What::Cgroups { hierarchies, namespace } => self.cgroups(step, hierarchies, *namespace),
         }
     }
 
-    fn file_system(&mut self, step: &Step) -> Result<()> {
-        let What::FileSystem { kind, source, flags, data, copy_up } = &step.what else { return Ok(()) };
+    fn file_system(&mut self, step: &Step, made: Option<OwnedFd>) -> Result<()> {
+        let What::FileSystem { fs, copy_up, .. } = &step.what else { return Ok(()) };
+        let FileSystem { kind, source, .. } = fs;
         let at = step.destination.display();
         let doing = || format!("mount {kind:?} (source {source:?}) at {at}");
         let place = self.place(kind, &step.destination)?;
-        let mut data = data.clone();
-        let tmpfs = kind == "tmpfs";
-        if tmpfs && !data.iter().any(|data| data.starts_with("mode=")) {
+        let (attributes, later) = at_first(step.set, kind);
+        let mount = match made {
+            Some(mount) => mount,
+            None => make(fs, attributes).map_err(|failure| during(doing(), failure))?,
+        };
+        if kind == "tmpfs" && !fs.data.iter().any(|data| data.starts_with("mode=")) {
             let mode = rustix::fs::fstat(&place).doing(doing)?.st_mode & 0o7777;
-            data.push(format!("mode={mode:o}"));
+            rustix::fs::chmodat(&mount, ".", Mode::from_raw_mode(mode), AtFlags::empty()).doing(doing)?;
         }
-        let mut attributes = Attributes::from_bits_retain(step.set);
-        // A read-only tmpfs would take no mount points of later mounts.
-        let later = tmpfs && attributes.contains(Attributes::RDONLY);
-        attributes.set(Attributes::RDONLY, attributes.contains(Attributes::RDONLY) && !later);
-        let mount =
-            make(kind, source, flags, &data, attributes).map_err(|failure| during(doing(), failure))?;
         if *copy_up {
             copy_up::copy_up(&place, &mount).map_err(|failure| during(doing(), failure))?;
         }
@@ -166,7 +209,7 @@ impl Prepared {
             return spread(mount.as_fd(), step).doing(|| format!("mount the control groups at {at}"));
         }
         let plain = Attributes::NOSUID | Attributes::NODEV | Attributes::NOEXEC;
-        let directory = make("tmpfs", "tmpfs", &[], &["mode=755".to_owned()], plain)?;
+        let directory = make(&FileSystem::plain("tmpfs", &["mode=755"]), plain)?;
         attach(&directory, &place).doing(|| format!("mount the control groups at {at}"))?;
         for hierarchy in hierarchies {
             let place = self.root.directory(&step.destination.join(&hierarchy.name))?;
@@ -193,7 +236,13 @@ fn cgroup_mount(hierarchy: &Hierarchy, namespace: bool, attributes: Attributes) 
             true => ("cgroup2", Vec::new()),
             false => ("cgroup", hierarchy.options.clone()),
         };
-        match make(kind, "cgroup", &[], &options, attributes) {
+        let fs = FileSystem {
+            kind: kind.to_owned(),
+            source: "cgroup".to_owned(),
+            flags: Vec::new(),
+            data: options,
+        };
+        match make(&fs, attributes) {
             Err(failure) if failure.is(Errno::PERM) || failure.is(Errno::BUSY) => {}
             other => return other,
         }

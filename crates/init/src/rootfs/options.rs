@@ -2,6 +2,7 @@
 
 use corten_sys::mount::{Attributes, Propagation};
 
+use super::idmap::Wish;
 use crate::{Failure, Result};
 
 /// What the options of one mount say.
@@ -20,6 +21,8 @@ pub(super) struct Options {
     pub(super) propagation: Vec<(Propagation, bool)>,
     /// Whether the directory's contents are copied into the tmpfs over it.
     pub(super) copy_up: bool,
+    /// Whether owners are mapped.
+    pub(super) idmap: Option<Wish>,
     /// Flags of the file system itself, by the name that fsconfig(2) knows.
     pub(super) flags: Vec<String>,
     /// What the file system itself understands.
@@ -78,9 +81,6 @@ const FLAGS: [(&str, &str); 15] = [
     ("remount", ""),
 ];
 
-/// Options that are the business of a later version.
-const LATER: [&str; 2] = ["idmap", "ridmap"];
-
 /// Every option that is known by name, for `features`.
 pub fn known_mount_options() -> Vec<&'static str> {
     let recursive =
@@ -91,7 +91,7 @@ pub fn known_mount_options() -> Vec<&'static str> {
     let mut known: Vec<_> = ATTRIBUTES.iter().map(|(name, _, _)| *name).chain(recursive).collect();
     known.extend(PROPAGATION.iter().map(|(name, _)| *name));
     known.extend(FLAGS.iter().map(|(name, _)| *name).filter(|name| *name != "remount"));
-    known.extend(["bind", "rbind", "tmpcopyup"]);
+    known.extend(["bind", "rbind", "tmpcopyup", "idmap", "ridmap"]);
     known.sort_unstable();
     known
 }
@@ -107,13 +107,6 @@ impl Options {
     }
 
     fn add(&mut self, option: &str) -> Result<()> {
-        if LATER
-            .iter()
-            .any(|later| option == *later || option.strip_prefix(later).is_some_and(|o| o.starts_with('=')))
-        {
-            let what = format!("mount option {option:?} is not supported by this version of corten");
-            return Err(Failure::new(crate::Kind::Unsupported, what));
-        }
         let attribute = |name: &str| ATTRIBUTES.iter().find(|(known, _, _)| *known == name);
         let propagation =
             |name: &str| PROPAGATION.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
@@ -125,6 +118,7 @@ impl Options {
             "remount" => {
                 return Err(Failure::invalid("mount option \"remount\" makes no sense in a configuration"));
             }
+            _ if let Some(wish) = Wish::parse(option) => self.idmap = Some(wish),
             _ if let Some((_, set, clear)) = attribute(option) => {
                 apply(&mut self.set, &mut self.clear, *set, *clear);
             }

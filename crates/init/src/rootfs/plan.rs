@@ -6,6 +6,7 @@ use corten_oci::{Device, Mount};
 use corten_sys::mount::Propagation;
 use serde::{Deserialize, Serialize};
 
+use super::idmap::{self, Container, Idmap};
 use super::options::Options;
 use super::root::clean;
 use crate::inherited::Slot;
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub readonly_paths: &'a [String],
     /// Whether there is a user namespace, in which no device nodes can be made.
     pub user_namespace: bool,
+    /// Its id mappings, for id-mapped mounts that name none.
+    pub id_maps: Container<'a>,
     /// Whether there is a mount namespace.
     pub mount_namespace: bool,
     /// Whether there is a cgroup namespace.
@@ -85,17 +88,37 @@ pub(super) struct Step {
     pub(super) recursive_set: u64,
     pub(super) recursive_clear: u64,
     pub(super) propagation: Vec<Spread>,
+    /// How its owners are mapped, which the runtime and stage 1 see to.
+    #[serde(skip)]
+    pub(super) idmap: Option<Idmap>,
 }
 
-/// What is mounted.
+/// What is mounted. Where the runtime has made the mount itself, it comes as a descriptor.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum What {
-    /// A part of the host; a copy of the mount may come as a descriptor.
+    /// A part of the host.
     Bind { source: PathBuf, recursive: bool, tree: Option<Slot> },
     /// A file system.
-    FileSystem { kind: String, source: String, flags: Vec<String>, data: Vec<String>, copy_up: bool },
+    FileSystem { fs: FileSystem, copy_up: bool, tree: Option<Slot> },
     /// The control groups.
     Cgroups { hierarchies: Vec<Hierarchy>, namespace: bool },
+}
+
+/// A file system to make.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileSystem {
+    pub(super) kind: String,
+    pub(super) source: String,
+    pub(super) flags: Vec<String>,
+    pub(super) data: Vec<String>,
+}
+
+impl FileSystem {
+    /// One whose source is named as its kind.
+    pub(super) fn plain(kind: &str, data: &[&str]) -> Self {
+        let data = data.iter().map(|option| (*option).to_owned()).collect();
+        Self { kind: kind.to_owned(), source: kind.to_owned(), flags: Vec::new(), data }
+    }
 }
 
 /// One device node to make.
@@ -175,12 +198,7 @@ fn spread(name: &str) -> Result<Spread> {
 }
 
 fn step(mount: &Mount, request: &Request<'_>) -> Result<Step> {
-    let Mount { destination, typ, source, options, uid_mappings, gid_mappings } = mount;
-    if !uid_mappings.is_empty() || !gid_mappings.is_empty() {
-        let what =
-            format!("mounts: id mappings of {destination} are not supported by this version of corten");
-        return Err(Failure::new(crate::Kind::Unsupported, what));
-    }
+    let Mount { destination, typ, source, options, uid_mappings: _, gid_mappings: _ } = mount;
     let texts = [destination, source.as_ref().unwrap_or(destination), typ.as_ref().unwrap_or(destination)];
     if texts.into_iter().chain(options).any(|text| text.contains('\0')) {
         return Err(Failure::invalid(format!(
@@ -193,6 +211,10 @@ fn step(mount: &Mount, request: &Request<'_>) -> Result<Step> {
     }
     let parsed = Options::parse(options)?;
     let what = what(mount, &path, &parsed, request)?;
+    let idmap = idmap::decide(mount, parsed.idmap.as_ref(), request.id_maps)?;
+    if idmap.is_some() && matches!(what, What::Cgroups { .. }) {
+        return Err(Failure::invalid(format!("mounts: control groups at {destination} cannot be id-mapped")));
+    }
     if path.starts_with("/proc") {
         check_proc(&path, &what)?;
     }
@@ -206,6 +228,7 @@ fn step(mount: &Mount, request: &Request<'_>) -> Result<Step> {
         recursive_set: parsed.recursive_set.bits(),
         recursive_clear: parsed.recursive_clear.bits(),
         propagation: parsed.propagation.iter().map(spreads).collect(),
+        idmap,
     })
 }
 
@@ -231,20 +254,20 @@ fn what(mount: &Mount, path: &Path, options: &Options, request: &Request<'_>) ->
         let hierarchies = request.cgroups.to_vec();
         return Ok(What::Cgroups { hierarchies, namespace: request.cgroup_namespace });
     }
-    Ok(What::FileSystem {
+    let fs = FileSystem {
         kind: kind.to_owned(),
         source: mount.source.clone().unwrap_or_else(|| kind.to_owned()),
         flags: options.flags.clone(),
         data: options.data.iter().flat_map(|data| data.split(',')).map(str::to_owned).collect(),
-        copy_up: options.copy_up,
-    })
+    };
+    Ok(What::FileSystem { fs, copy_up: options.copy_up, tree: None })
 }
 
 /// What is mounted over /proc decides what the runtime itself reads and writes there (CVE-2019-16884).
 fn check_proc(path: &Path, what: &What) -> Result<()> {
     let allowed = match what {
         _ if path != Path::new("/proc") => OVER_PROC.iter().any(|known| path == Path::new(known)),
-        What::FileSystem { kind, .. } => kind == "proc",
+        What::FileSystem { fs, .. } => fs.kind == "proc",
         // That it is a procfs is checked when it is opened.
         What::Bind { .. } => true,
         What::Cgroups { .. } => false,

@@ -7,6 +7,7 @@ use corten_sys::mount::{Attributes, Change, change};
 use rustix::io::Errno;
 
 use super::mounts::Prepared;
+use super::plan::FileSystem;
 use super::root::{Root, is_directory};
 use super::tree::{attach, clone_tree, make};
 use crate::{Doing, Result};
@@ -62,8 +63,8 @@ fn mask(root: &Root, paths: &[std::path::PathBuf], null: Option<OwnedFd>) -> Res
             continue;
         }
         if directory.mount.is_none() {
-            let data = ["size=0".to_owned(), "nr_inodes=1".to_owned(), "mode=755".to_owned()];
-            directory.mount = Some(make("tmpfs", "tmpfs", &[], &data, Attributes::RDONLY)?);
+            let empty = FileSystem::plain("tmpfs", &["size=0", "nr_inodes=1", "mode=755"]);
+            directory.mount = Some(make(&empty, Attributes::RDONLY)?);
         }
         directory.put_over(&place).doing(doing)?;
     }

@@ -9,7 +9,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use super::plan::Spread;
+use super::plan::{FileSystem, Spread};
 use crate::{Doing, Failure, Result};
 
 /// A copy of a mount, attached nowhere; with the mounts below it if `recursive`.
@@ -27,17 +27,12 @@ pub(super) fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<(
 }
 
 /// A new mount of a file system, attached nowhere.
-pub(super) fn make(
-    kind: &str,
-    source: &str,
-    flags: &[String],
-    data: &[String],
-    attributes: Attributes,
-) -> Result<OwnedFd> {
+pub(super) fn make(fs: &FileSystem, attributes: Attributes) -> Result<OwnedFd> {
+    let FileSystem { kind, source, flags, data } = fs;
     let doing = || format!("make a file system of type {kind:?}");
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).doing(doing)?;
+    let context = fsopen(kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC).doing(doing)?;
     if !source.is_empty() {
-        fsconfig_set_string(context.as_fd(), "source", source)
+        fsconfig_set_string(context.as_fd(), "source", source.as_str())
             .doing(|| format!("set the source {source:?}"))?;
     }
     for flag in flags {

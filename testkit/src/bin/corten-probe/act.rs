@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -53,6 +54,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("open", [path, mode]) => open(path, mode),
         ("stat", [path]) => stat(path),
         ("list", [path]) => list(path),
+        ("spy", [pid]) => Ok(spy(pid)),
         ("mkdir", [path]) => fs::create_dir(path).map(|()| Value::Null),
         ("remove", [path]) => fs::remove_file(path).map(|()| Value::Null),
         ("mknod", [path, kind, major, minor]) => mknod(path, kind, number(major)?, number(minor)?),
@@ -65,6 +67,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
             io::copy(&mut io::stdin(), &mut fs::File::create(path)?).map(|length| json!(length))
         }
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
+        ("notify", words) => notify(words),
         ("sleep", []) => pause(),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
@@ -112,6 +115,24 @@ fn list(path: &str) -> io::Result<Value> {
     }
     names.sort();
     Ok(json!(names))
+}
+
+/// Says words to the socket of the environment, each a line of one datagram (sd_notify(3)), and waits as `sleep` does.
+fn notify(words: &[&str]) -> io::Result<Value> {
+    let name = std::env::var("NOTIFY_SOCKET").map_err(io::Error::other)?;
+    UnixDatagram::unbound()?.send_to(words.join("\n").as_bytes(), name)?;
+    pause()
+}
+
+/// What of another process's secrets can be had. That it has descriptors is none to root, but what is behind them.
+fn spy(pid: &str) -> Value {
+    let files = ["mem", "environ", "maps", "auxv", "exe"].map(|name| format!("/proc/{pid}/{name}"));
+    let readable = files.into_iter().filter(|path| fs::File::open(path).is_ok());
+    let links = ["root", "cwd", "exe", "fd/0", "fd/1", "fd/2", "fd/3", "fd/4"]
+        .map(|name| format!("/proc/{pid}/{name}"));
+    let followed = links.into_iter().filter(|path| fs::read_link(path).is_ok() || fs::metadata(path).is_ok());
+    let open: Vec<String> = readable.chain(followed).collect();
+    json!({ "seen": Path::new(&format!("/proc/{pid}")).exists(), "open": open })
 }
 
 fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {

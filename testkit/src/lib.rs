@@ -7,6 +7,7 @@
 
 mod binaries;
 mod bundle;
+mod engine;
 mod host;
 mod leaks;
 mod report;
@@ -17,6 +18,7 @@ mod view;
 
 pub use binaries::{Target, build, corten, example, probe};
 pub use bundle::{Bundle, default_spec};
+pub use engine::{DEFAULT_CAPABILITIES, Engine};
 pub use host::{Requirement, missing};
 pub use leaks::{Snapshot, Watch};
 pub use libtest_mimic::Failed;

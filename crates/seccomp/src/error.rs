@@ -44,13 +44,15 @@ pub enum Error {
         /// The action.
         action: String,
     },
-    /// An error number that the kernel cannot return.
-    #[error("seccomp {field} {value} does not fit: a filter's value has 16 bits")]
+    /// An error number that the kernel cannot return, or a value that a tracer cannot be told.
+    #[error("seccomp {field} {value} is too large: the action takes 0 to {most}")]
     ErrnoTooLarge {
         /// `errnoRet` or `defaultErrnoRet`.
         field: &'static str,
         /// The number.
         value: u32,
+        /// The greatest that there is.
+        most: u32,
     },
     /// The listener's descriptor could not be handed on.
     #[error("SCMP_ACT_NOTIFY cannot be used as default action")]

@@ -90,16 +90,17 @@ fn archs(names: &[String], native: Arch) -> Result<Vec<Arch>, Error> {
 }
 
 fn action(name: &str, errno: Option<u32>, field: &'static str) -> Result<Action, Error> {
-    const EPERM: u16 = 1;
+    const EPERM: u32 = 1;
+    /// The kernel returns no higher error (linux/err.h: `MAX_ERRNO`), and libseccomp takes it for none.
+    const MOST: u32 = 4094;
     let base = find(&ACTIONS, name).ok_or_else(|| Error::UnknownAction(name.to_owned()))?;
     let takes_value = [Action::ERRNO, Action::TRACE].contains(&base);
+    let most = if base == Action::ERRNO { MOST } else { u16::MAX.into() };
     match errno {
         Some(value) if !takes_value => Err(Error::ErrnoUnused { field, value, action: name.to_owned() }),
-        Some(value) => match u16::try_from(value) {
-            Ok(value) => Ok(Action(base | u32::from(value))),
-            Err(_) => Err(Error::ErrnoTooLarge { field, value }),
-        },
-        None if takes_value => Ok(Action(base | u32::from(EPERM))),
+        Some(value) if value > most => Err(Error::ErrnoTooLarge { field, value, most }),
+        Some(value) => Ok(Action(base | value)),
+        None if takes_value => Ok(Action(base | EPERM)),
         None => Ok(Action(base)),
     }
 }

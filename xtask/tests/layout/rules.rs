@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::source::{Source, is_ident, is_punct};
 
 /// What each crate may depend on of the others.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("corten-oci", &[]),
     ("corten-sys", &[]),
     ("corten-seccomp", &["corten-oci"]),
@@ -20,16 +20,23 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("corten-cli", &["corten", "corten-sys"]),
     ("corten-shim", &["corten"]),
     ("containerd-shim-corten-v2", &["corten"]),
-    // These two are of tests only: nothing that is delivered may depend on them.
+    // These are of tests only: nothing that is delivered may depend on them.
     ("corten-testkit", &["corten-oci", "corten-sys"]),
+    ("corten-oracle", &["corten-oci", "corten-seccomp", "corten-testkit"]),
     ("xtask", &["corten", "corten-sys", "corten-testkit"]),
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE: [&str; 3] = ["crates/sys/src/", "testkit/src/bin/corten-probe/", "xtask/src/kernel.rs"];
+const UNSAFE: [&str; 5] = [
+    "crates/sys/src/",
+    "oracle/src/child.rs",
+    "oracle/src/ffi.rs",
+    "testkit/src/bin/corten-probe/",
+    "xtask/src/kernel.rs",
+];
 
 /// The crates that cannot forbid it therefore.
-const MAY_BE_UNSAFE: [&str; 3] = ["corten_sys", "corten-probe", "xtask"];
+const MAY_BE_UNSAFE: [&str; 4] = ["corten_sys", "corten_oracle", "corten-probe", "xtask"];
 
 const LINES: usize = 500;
 

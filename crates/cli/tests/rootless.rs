@@ -4,11 +4,12 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::ExitCode;
 
 use common::{Outcome, corten};
-use corten_oci::{IdMapping, Memory, Resources, Spec};
+use corten_oci::{IdMapping, Memory, Resources, Seccomp, Spec, SyscallRule};
 use corten_testkit::{Bundle, Report, Requirement, Rootfs, Run, Suite, install};
 
 /// The user is `nobody`, whom every system has.
@@ -117,6 +118,48 @@ fn one_lives_step_by_step() -> Outcome {
     Ok(())
 }
 
+/// Loading a filter takes a privilege over the user namespace, and nothing of the host's; nor does sending its listener.
+fn filters_and_agents_are_for_everybody() -> Outcome {
+    for (action, no_new_privileges) in
+        [("ERRNO", true), ("ERRNO", false), ("NOTIFY", true), ("NOTIFY", false)]
+    {
+        let mut stage = Stage::new(|spec| {
+            let process = spec.process.as_mut().unwrap();
+            process.no_new_privileges = no_new_privileges;
+            process.args.extend(["mkdir", "/dev/shm/made"].map(str::to_owned));
+            let names = ["mkdir", "mkdirat"].map(str::to_owned).to_vec();
+            let rule = SyscallRule { names, action: format!("SCMP_ACT_{action}"), ..SyscallRule::default() };
+            let default_action = "SCMP_ACT_ALLOW".to_owned();
+            spec.linux.as_mut().unwrap().seccomp =
+                Some(Seccomp { default_action, syscalls: vec![rule], ..Seccomp::default() });
+        });
+        let mut agent = None;
+        if action == "NOTIFY" {
+            let socket = stage.0.path().join("agent");
+            let seccomp = stage.0.spec.linux.as_mut().unwrap().seccomp.as_mut().unwrap();
+            seccomp.listener_path = Some(socket.to_str().unwrap().to_owned());
+            stage.0.write()?;
+            // As gone as an agent can be: the call fails with ENOSYS.
+            let mut process = std::process::Command::new(corten_testkit::probe())
+                .args(["agent", socket.to_str().unwrap(), "gone", "0"])
+                .stdout(std::process::Stdio::piped())
+                .spawn()?;
+            let mut lines = BufReader::new(process.stdout.take().unwrap());
+            lines.read_line(&mut String::new())?;
+            fs::set_permissions(&socket, PermissionsExt::from_mode(0o666))?;
+            agent = Some((process, lines));
+        }
+        let output = stage.corten(&["run", stage.id()]).output()?.code(1)?;
+        let error = if action == "NOTIFY" { "ENOSYS" } else { "EPERM" };
+        assert!(output.stdout.contains(error), "{}", output.describe());
+        if let Some((mut process, _lines)) = agent {
+            assert!(process.wait()?.success());
+        }
+        stage.nothing_is_left();
+    }
+    Ok(())
+}
+
 fn granted_ids_are_mapped_by_the_helpers() -> Outcome {
     let stage = Stage::new(|spec| {
         let linux = spec.linux.as_mut().unwrap();
@@ -171,6 +214,7 @@ fn main() -> ExitCode {
     Suite::new()
         .needs(&user, "one_runs_with_the_users_own_id", one_runs_with_the_users_own_id)
         .needs(&user, "one_lives_step_by_step", one_lives_step_by_step)
+        .needs(&user, "filters_and_agents_are_for_everybody", filters_and_agents_are_for_everybody)
         .needs(&helpers, "granted_ids_are_mapped_by_the_helpers", granted_ids_are_mapped_by_the_helpers)
         .needs(&user, "what_takes_privileges_is_refused", what_takes_privileges_is_refused)
         .run()

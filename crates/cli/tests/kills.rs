@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten, eventually};
+use corten_oci::{Seccomp, SyscallRule};
 use corten_testkit::{Run, probe};
 use serde::Deserialize;
 
@@ -41,14 +43,19 @@ fn alive(pid: &i32) -> bool {
 /// room for the next; `finished` is what the command that was not disturbed must have done.
 fn kill_all(stage: &Stage, command: &[&str], clean: impl Fn(), finished: impl Fn()) {
     // Fewer would mean that the tracer does not see what it should.
-    for (role, least) in [("runtime", 5), ("stage1", 3), ("init", 2)] {
+    kill(stage, &[("runtime", 5), ("stage1", 3), ("init", 2)], command, clean, finished);
+}
+
+/// As [`kill_all`], with these roles; each has more than so many messages.
+fn kill(stage: &Stage, roles: &[(&str, usize)], command: &[&str], clean: impl Fn(), finished: impl Fn()) {
+    for (role, least) in roles {
         let mut count = 1;
         loop {
             let traced = trace(stage, role, count, command);
             if !traced.killed {
                 assert_eq!(traced.code, Some(0), "{role} {count}: {traced:?}");
                 finished();
-            } else if role == "runtime" {
+            } else if *role == "runtime" {
                 assert_eq!(traced.signal, Some(KILL), "{role} {count}: {traced:?}");
             } else {
                 // The runtime tells of it; init may also be killed when the command has nothing more to wait for.
@@ -57,7 +64,7 @@ fn kill_all(stage: &Stage, command: &[&str], clean: impl Fn(), finished: impl Fn
             clean();
             eventually("wait for the processes of a start to end", || !traced.pids.iter().any(alive));
             if !traced.killed {
-                assert!(count > least, "{role} has {count} messages");
+                assert!(count > *least, "{role} has {count} messages");
                 break;
             }
             count += 1;
@@ -87,6 +94,40 @@ fn a_run_can_be_killed_anywhere() -> Outcome {
     Ok(())
 }
 
+/// The helper that sends the listener of a seccomp filter has a role as well.
+fn a_run_with_a_seccomp_agent_can_be_killed_anywhere() -> Outcome {
+    let mut socket = std::path::PathBuf::new();
+    let stage = Stage::new(|spec| {
+        spec.process.as_mut().unwrap().args.push("sleep".to_owned());
+        let rule = SyscallRule {
+            names: vec!["reboot".to_owned()],
+            action: "SCMP_ACT_NOTIFY".to_owned(),
+            ..SyscallRule::default()
+        };
+        let scratch = corten_testkit::Scratch::new().unwrap();
+        socket = scratch.path().with_extension("agent");
+        spec.linux.as_mut().unwrap().seccomp = Some(Seccomp {
+            default_action: "SCMP_ACT_ALLOW".to_owned(),
+            listener_path: Some(socket.to_str().unwrap().to_owned()),
+            syscalls: vec![rule],
+            ..Seccomp::default()
+        });
+    });
+    let listener = UnixListener::bind(&socket)?;
+    // An agent that takes whatever comes, and is there as long as this program.
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|connection| drop(std::io::read_to_string(connection)));
+    });
+    let clean = || {
+        stage.does(&["delete", "--force", stage.id()]);
+        stage.nothing_is_left();
+    };
+    let running = || assert_eq!(stage.status(), "running");
+    let roles = [("runtime", 5), ("stage1", 3), ("init", 3), ("helper", 2)];
+    kill(&stage, &roles, &["run", "--detach", stage.id()], clean, running);
+    Ok(std::fs::remove_file(&socket)?)
+}
+
 fn an_exec_can_be_killed_anywhere() -> Outcome {
     let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
     stage.does(&["run", "--detach", stage.id()]);
@@ -108,6 +149,10 @@ fn main() -> ExitCode {
     common::run(&[
         ("a_create_can_be_killed_anywhere", a_create_can_be_killed_anywhere),
         ("a_run_can_be_killed_anywhere", a_run_can_be_killed_anywhere),
+        (
+            "a_run_with_a_seccomp_agent_can_be_killed_anywhere",
+            a_run_with_a_seccomp_agent_can_be_killed_anywhere,
+        ),
         ("an_exec_can_be_killed_anywhere", an_exec_can_be_killed_anywhere),
     ])
 }

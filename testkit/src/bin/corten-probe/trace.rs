@@ -17,6 +17,7 @@ enum Role {
     Runtime,
     Stage1,
     Init,
+    /// What init starts: the helper that sends a seccomp listener.
     Other,
 }
 
@@ -33,6 +34,7 @@ pub fn trace(arguments: &[String]) -> c_int {
     let role = match role.as_str() {
         "runtime" => Role::Runtime,
         "stage1" => Role::Stage1,
+        "helper" => Role::Other,
         _ => Role::Init,
     };
     let mut command = Command::new(program);
@@ -188,7 +190,9 @@ impl Tracer {
             return Ok(false);
         }
         let call = traced.call.take();
-        Ok([libc::SYS_sendmsg, libc::SYS_recvmsg].iter().any(|number| call == u64::try_from(*number).ok()))
+        // What the helper is told comes by a pipe.
+        let told = if traced.role == Role::Other { libc::SYS_read } else { libc::SYS_recvmsg };
+        Ok([libc::SYS_sendmsg, told].iter().any(|number| call == u64::try_from(*number).ok()))
     }
 }
 

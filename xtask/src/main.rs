@@ -1,8 +1,9 @@
-//! Benchmarks and checks of this repository: `cargo xtask bench`, `cargo xtask vm`.
+//! Benchmarks, checks and packages of this repository: `cargo xtask bench`, `cargo xtask vm`, `cargo xtask dist`.
 #![deny(unsafe_code)]
 
 mod bench;
 mod debian;
+mod dist;
 mod floor;
 mod kernel;
 mod vm;
@@ -36,9 +37,10 @@ fn main() -> ExitCode {
                 Err(message) => failed(&message),
             };
         }
+        ["dist"] => dist::dist(),
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err(format!("{USAGE}\n{}", vm::USAGE)),
+        _ => Err(format!("{USAGE}\n{}\n{}", vm::USAGE, dist::USAGE)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("containerd-shim-corten-v2", &["corten"]),
     // These two are of tests only: nothing that is delivered may depend on them.
     ("corten-testkit", &["corten-oci", "corten-sys"]),
-    ("xtask", &["corten", "corten-sys", "corten-testkit"]),
+    ("xtask", &["corten", "corten-cli", "corten-sys", "corten-testkit"]),
 ];
 
 /// Where `unsafe` may stand.

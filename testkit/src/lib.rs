@@ -24,6 +24,6 @@ pub use report::{
     CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Signals, Window,
 };
 pub use rootfs::{Rootfs, Scratch, install};
-pub use run::{Output, Run, patience};
+pub use run::{Output, Run, patience, rounds};
 pub use suite::Suite;
 pub use view::View;

@@ -21,7 +21,7 @@ pub use host::{Requirement, missing};
 pub use leaks::{Snapshot, Watch};
 pub use libtest_mimic::Failed;
 pub use report::{
-    CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Signals, Window,
+    CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Link, Mount, Node, Report, Signals, Window,
 };
 pub use rootfs::{Rootfs, Scratch, install};
 pub use run::{Output, Run, patience, rounds};

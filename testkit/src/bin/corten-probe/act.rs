@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
 
-use crate::{kernel, observe};
+use crate::{kernel, network, observe};
 
 /// Runs the action; returns the exit status.
 pub fn perform(action: &str, arguments: &[String]) -> c_int {
@@ -69,6 +69,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
         ("notify", words) => notify(words),
         ("sleep", []) => pause(),
+        ("connect", [address]) => network::connect(address),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
         ("burn", [threads, milliseconds]) => burn(number(threads)?, number(milliseconds)?),

@@ -9,6 +9,7 @@
 
 mod act;
 mod kernel;
+mod network;
 mod observe;
 mod trace;
 

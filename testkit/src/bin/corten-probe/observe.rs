@@ -13,6 +13,8 @@ use corten_testkit::{
 };
 use rustix::process::{Resource, getrlimit};
 
+use crate::network;
+
 /// Looks at everything.
 pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
     let uname = rustix::system::uname();
@@ -61,6 +63,8 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
         sysctls: sysctls.map(sysctl).collect(),
         loopback_up: loopback_up().unwrap_or(false),
         interfaces: interfaces(),
+        links: network::links(),
+        routes: network::routes(),
         personality: text("/proc/self/personality")
             .and_then(|value| u32::from_str_radix(value.trim(), 16).ok()),
         scheduling_policy: stat_field(stat.as_deref(), 41),

@@ -35,7 +35,7 @@ pub fn features() -> Features {
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
             memory_policy: Some(MemoryPolicyFeatures::default()),
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
-            net_devices: Some(Enabled { enabled: false }),
+            net_devices: Some(Enabled { enabled: true }),
         }),
         annotations: oci::Map::from([(
             "org.corten.version".to_owned(),

@@ -34,6 +34,7 @@ mod hooks;
 mod id;
 mod idmap;
 mod launch;
+mod network;
 mod notify;
 mod plan;
 mod process;

@@ -97,6 +97,7 @@ pub(crate) fn create(
         join_container: None,
         create: kinds.bits(),
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        network: crate::network::is_needed(config),
         dumpable_until_mapped: !matches!(way, Way::None | Way::Direct),
     };
     let create = Create {
@@ -152,6 +153,7 @@ pub(crate) fn exec(
         join_container: Some(JoinContainer { pidfd: fds.push(init), kinds: kinds.bits() }),
         create: 0,
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
+        network: false,
         dumpable_until_mapped: false,
     };
     let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User) };

@@ -81,6 +81,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         join_container,
         create,
         cgroup,
+        network,
         dumpable_until_mapped,
     } = bootstrap;
     if let Some(adjustment) = oom_score_adj {
@@ -91,16 +92,24 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }
-    namespaces::join_paths(&proof, join)?;
+    let joined = namespaces::join_paths(&proof, join, network)?;
     let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
     let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
     match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
         .map_err(|e| clone_failure(kinds, e))?
     {
-        Clone::Original { pid, pidfd } => channel.send(&Report::Cloned { pid }, Some(pidfd.as_fd())),
+        Clone::Original { pid, pidfd } => {
+            channel.send(&Report::Cloned { pid }, Some(pidfd.as_fd()))?;
+            if !network {
+                return Ok(());
+            }
+            let new = || namespaces::network_socket_of(&proof, pidfd.as_fd());
+            let socket = joined.map_or_else(new, Ok)?;
+            channel.send(&Report::Network, Some(socket.as_fd()))
+        }
         Clone::Copy => {
-            drop(cgroup);
+            drop((cgroup, joined));
             second_stage(channel, job, process, rlimits, late, &proof)
         }
     }

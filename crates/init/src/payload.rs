@@ -34,6 +34,8 @@ pub struct Bootstrap {
     pub create: u32,
     /// The cgroup v2 directory that stage 2 is cloned into.
     pub cgroup: Option<Slot>,
+    /// Whether the runtime is handed a netlink socket in the container's network namespace.
+    pub network: bool,
     /// Whether stage 2 must stay dumpable until its id maps are written: an unprivileged parent can write them only then.
     pub dumpable_until_mapped: bool,
 }

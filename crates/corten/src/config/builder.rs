@@ -161,19 +161,29 @@ impl ConfigBuilder {
         self
     }
 
-    /// Network interfaces; need a network namespace. This version supports the loopback interface.
+    /// Network interfaces, made when init starts and removed with the container; need a network namespace.
+    ///
+    /// The loopback interface of a new namespace is up in any case. A [veth pair](crate::NetworkKind::Veth) needs a caller who
+    /// may make interfaces on the host; what is wrong with one on this host, such as a bridge that is not there, its start tells.
     pub fn networks(mut self, networks: Vec<Network>) -> Self {
         self.0.networks = networks;
         self
     }
 
-    /// Routes; need a network namespace. Not supported by this version.
+    /// Routes, made after the interfaces; need a network namespace. Those without a gateway come first, so that they can lead to the
+    /// gateways of others.
     pub fn routes(mut self, routes: Vec<Route>) -> Self {
         self.0.routes = routes;
         self
     }
 
-    /// Network devices to move into the container, by their name on the host. Not supported by this version.
+    /// Network devices of the host to move into the container, by their name there (specification:
+    /// `config-linux.md#network-devices`); need a network namespace and a caller who is root.
+    ///
+    /// A device keeps its lasting addresses for use beyond the link, of IPv6 too, and all else but its routes, and is brought up. A
+    /// new name that ends in `%d` gets the first number that is free. Where the start fails, what was moved is moved back and made
+    /// what it was, but for the routes. With the namespace the kernel moves physical devices back to the initial namespace, under
+    /// their new names, and destroys virtual ones (network_namespaces(7)).
     pub fn net_devices(mut self, devices: oci::Map<oci::NetDevice>) -> Self {
         self.0.net_devices = devices;
         self

@@ -2,12 +2,14 @@
 //!
 //! [`Config::builder`] makes one in a program, [`Config::from_spec`] from the `config.json` of an OCI bundle.
 
+mod address;
 mod annotations;
 mod attributes;
 mod builder;
 mod cgroup;
 mod defaults;
 mod fields;
+mod interfaces;
 mod names;
 mod namespace;
 mod network;
@@ -31,6 +33,7 @@ pub use network::{Network, NetworkKind, Route};
 pub use read::{read_process, read_spec};
 pub use spec::SpecOptions;
 
+pub(crate) use address::{Prefix, hardware_address, is_name_template};
 pub(crate) use attributes::Attributes;
 pub(crate) use names::{capability_mask, rlimit_resource};
 pub(crate) use sysctl::sysctl_path;
@@ -68,9 +71,11 @@ impl Config {
         validate::warnings(&self.0)
     }
 
-    /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
+    /// Refuses what is valid in itself and would change this host: sysctls and interfaces of a namespace that is the
+    /// caller's own.
     pub(crate) fn check_host(&self) -> Result<()> {
-        sysctl::check_host(&self.0)
+        sysctl::check_host(&self.0)?;
+        interfaces::check_host(&self.0)
     }
 
     /// Limits and privileges of the container's programs.

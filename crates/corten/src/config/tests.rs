@@ -305,7 +305,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
         ("linux.seccomp", ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
         ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
         ("linux.memoryPolicy", ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}))),
-        ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
         ("linux.personality", ("/linux/personality", json!({"domain": "LINUX"}))),
         ("process.apparmorProfile", process("apparmorProfile", json!("x"))),
         ("process.selinuxLabel", process("selinuxLabel", json!("x"))),
@@ -321,11 +320,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     for (name, change) in lacking {
         let words = format!("{name} is not supported by this version of corten");
         refused(ErrorKind::Unsupported, &[change], &words);
-    }
-    let builder = || Config::builder("/r").namespaces([Namespace::Mount, Namespace::Net]);
-    let veth = Network { kind: NetworkKind::Veth, ..Network::default() };
-    for builder in [builder().networks(vec![veth]), builder().routes(vec![Route::default()])] {
-        assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Unsupported);
     }
     let error = Config::builder("/r").namespaces([Namespace::Pid]).build().unwrap_err();
     assert!(error.to_string().contains("without a mount namespace"), "{error}");

@@ -2,23 +2,17 @@
 
 use super::attributes::Attributes;
 use super::fields::Fields;
-use super::network::NetworkKind;
 use crate::{Error, Result, oci};
 
 /// A name in the words of `config.json`, and whether a configuration asks for it.
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 7] = [
+pub(super) const FIELDS: [Lacking<Fields>; 4] = [
     ("linux.seccomp", |c| c.seccomp.is_some()),
     ("linux.mountLabel", |c| c.mount_label.is_some()),
     ("linux.memoryPolicy", |c| c.memory_policy.is_some()),
-    ("linux.netDevices", |c| !c.net_devices.is_empty()),
     ("linux.personality", |c| c.personality.is_some()),
-    ("a network interface other than loopback", |c| {
-        c.networks.iter().any(|n| n.kind != NetworkKind::Loopback)
-    }),
-    ("a network route", |c| !c.routes.is_empty()),
 ];
 
 /// Of a program, in a container's configuration or in its own.

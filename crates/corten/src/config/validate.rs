@@ -7,9 +7,8 @@ use serde_json::Value;
 use super::attributes::Attributes;
 use super::fields::Fields;
 use super::namespace::Namespace;
-use super::network::Network;
 use super::spec::is_bind;
-use super::{resources, sysctl, unsupported};
+use super::{interfaces, resources, sysctl, unsupported};
 use crate::{Error, Result, oci};
 
 /// Refuses what cannot be, and what this version lacks.
@@ -24,7 +23,7 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     paths(fields)?;
     fields.mounts.iter().try_for_each(mount)?;
     fields.devices.iter().try_for_each(device)?;
-    fields.networks.iter().try_for_each(network)?;
+    interfaces::validate(fields)?;
     hooks(&fields.hooks)?;
     sysctl::validate(fields)?;
     resources::validate(&fields.cgroup)?;
@@ -254,20 +253,6 @@ fn device(device: &oci::Device) -> Result<()> {
         _ => "its type is not one of c, u, b, p",
     };
     Err(Error::invalid(format!("invalid device {path:?}: {problem}")))
-}
-
-/// The loopback interface is what the kernel makes it; Go's library keeps an address and a gateway all the same.
-fn network(network: &Network) -> Result<()> {
-    let kept = Network {
-        name: network.name.clone(),
-        address: network.address.clone(),
-        gateway: network.gateway.clone(),
-        ..Network::loopback()
-    };
-    if *network != kept || !matches!(network.name.as_str(), "" | "lo") {
-        return Err(Error::invalid("a loopback interface has no settings but an address and a gateway"));
-    }
-    Ok(())
 }
 
 fn hooks(hooks: &oci::Hooks) -> Result<()> {

@@ -97,6 +97,14 @@ impl Conversation {
         self.pid
     }
 
+    /// The netlink socket in the container's network namespace, which was asked for.
+    pub(crate) fn network_socket(&mut self) -> Result<OwnedFd> {
+        match listen(&mut self.channel, ErrorStage::Bootstrap)? {
+            Some((Report::Network, Some(socket))) => Ok(socket),
+            _ => Err(silence()),
+        }
+    }
+
     /// Lets stage 2 go on.
     pub(crate) fn proceed(&mut self) -> Result<()> {
         match self.channel.send(&Order::Continue, None) {
@@ -115,7 +123,7 @@ impl Conversation {
                 Some((Report::Terminal, Some(master))) => self.terminal = Some(master),
                 Some((Report::Prepared, _)) => return Ok(Event::Prepared),
                 Some((Report::Waiting, _)) => return Ok(Event::Waiting),
-                Some((Report::Cloned { .. } | Report::Terminal, _)) => {
+                Some((Report::Cloned { .. } | Report::Network | Report::Terminal, _)) => {
                     return Err(Error::new(ErrorKind::Protocol, "the new process spoke out of turn"));
                 }
                 Some((Report::Executing, _)) => executing = true,

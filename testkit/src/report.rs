@@ -105,6 +105,8 @@ pub struct Report {
     pub oom_score_adj: Option<i32>,
     /// Description of the session keyring, as keyctl_describe(3) has it: `TYPE;UID;GID;PERMISSIONS;NAME`.
     pub session_keyring: Option<String>,
+    /// Security label of the session keyring (keyctl_get_security(3)); empty without a module that labels keys.
+    pub session_keyring_label: Option<String>,
     /// Every mount, in the kernel's order.
     pub mounts: Option<Vec<Mount>>,
     /// The cgroups: lines of `/proc/self/cgroup`, such as `0::/`.

@@ -2,7 +2,7 @@
 
 use corten_init::rootfs::known_mount_options;
 
-use crate::config::capability_names;
+use crate::config::{capability_names, landlock};
 use crate::oci::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures,
@@ -30,8 +30,8 @@ pub fn features() -> Features {
                 ..CgroupFeatures::default()
             }),
             seccomp: Some(SeccompFeatures::default()),
-            apparmor: Some(Enabled { enabled: false }),
-            selinux: Some(Enabled { enabled: false }),
+            apparmor: Some(Enabled { enabled: true }),
+            selinux: Some(Enabled { enabled: true }),
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
             memory_policy: Some(MemoryPolicyFeatures::default()),
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
@@ -41,6 +41,11 @@ pub fn features() -> Features {
             "org.corten.version".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         )]),
-        potentially_unsafe_config_annotations: strings(&["bundle", "org.systemd.property.", "run.oci."]),
+        potentially_unsafe_config_annotations: strings(&[
+            "bundle",
+            landlock::ANNOTATION,
+            "org.systemd.property.",
+            "run.oci.",
+        ]),
     }
 }

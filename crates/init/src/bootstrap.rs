@@ -9,7 +9,8 @@ use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
 
 use crate::namespaces::{self, Late};
-use crate::payload::{Bootstrap, Job, Payload, Rlimit};
+use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::{ARGV0, Channel, Report};
 use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join};
 
@@ -92,6 +93,8 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }
+    // Nothing of the container's is in reach here.
+    let proc = open_proc(&job, &process)?;
     let joined = namespaces::join_paths(&proof, join, network)?;
     let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
@@ -110,7 +113,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         }
         Clone::Copy => {
             drop((cgroup, joined));
-            second_stage(channel, job, process, rlimits, late, &proof)
+            second_stage(channel, job, process, rlimits, late, proc, &proof)
         }
     }
 }
@@ -119,17 +122,25 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
 fn second_stage(
     channel: &mut Channel,
     job: Job,
-    process: crate::payload::Process,
+    process: Process,
     rlimits: Vec<Rlimit>,
     late: Option<Late>,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> ! {
     match job {
-        Job::Create(create) => create::run(channel, *create, process, &rlimits, proof),
+        Job::Create(create) => create::run(channel, *create, process, &rlimits, proc, proof),
         Job::Exec { user_namespace } => {
-            join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, proof)
+            join::run(channel, process, &rlimits, join::User { late, own: user_namespace }, &proc, proof)
         }
     }
+}
+
+/// The procfs for what stage 2 will write.
+fn open_proc(job: &Job, process: &Process) -> Result<Proc> {
+    let sysctls = matches!(job, Job::Create(create) if !create.sysctls.is_empty());
+    let labels = &process.labels;
+    Proc::open(sysctls, labels.apparmor.is_some() || labels.selinux.is_some())
 }
 
 /// The badness is inherited by stage 2; lowering it needs a privilege that a user namespace does not give.

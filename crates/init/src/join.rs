@@ -6,6 +6,7 @@ use rustix::fs::Mode;
 use crate::namespaces::Late;
 use crate::outlet::Outlet;
 use crate::payload::{Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::Channel;
 use crate::{Doing, Result, Stage, credentials, process, terminal};
 
@@ -24,10 +25,11 @@ pub(crate) fn run(
     process: Process,
     rlimits: &[Rlimit],
     user: User,
+    proc: &Proc,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
-    let failure = match program(&mut outlet, process, rlimits, user, proof) {
+    let failure = match program(&mut outlet, process, rlimits, user, proc, proof) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -40,6 +42,7 @@ fn program(
     process: Process,
     rlimits: &[Rlimit],
     user: User,
+    proc: &Proc,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
@@ -52,8 +55,8 @@ fn program(
     }
     credentials::set_not_dumpable()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    process::join_keyring(outlet, &process)?;
+    process::join_keyring(outlet, &process, proc)?;
     terminal::attach(outlet, &process, false)?;
     let program = process::prepare(outlet, process)?;
-    program.execute(outlet, rlimits, proof)
+    program.execute(outlet, rlimits, proc, proof)
 }

@@ -12,15 +12,17 @@ pub mod hooks;
 mod idmapped;
 pub mod inherited;
 mod join;
+mod landlock;
+mod lsm;
 pub mod namespaces;
 mod outlet;
 mod passwd;
 pub mod payload;
+mod proc;
 mod process;
 pub mod protocol;
 mod reaper;
 pub mod rootfs;
-mod sysctl;
 mod terminal;
 
 pub use bootstrap::enter_if_copy;

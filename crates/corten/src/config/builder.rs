@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Config;
 use super::cgroup::Cgroup;
 use super::fields::Fields;
+use super::landlock::Landlock;
 use super::namespace::{Namespace, Namespaces};
 use super::network::{Network, Route};
 use crate::{Result, oci};
@@ -94,9 +95,16 @@ impl ConfigBuilder {
         self
     }
 
-    /// SELinux context of the mounts. Not supported by this version.
+    /// SELinux label of the mounts that take one: new file systems but procfs and sysfs, and no bind mount. The start fails
+    /// where SELinux is not active.
     pub fn mount_label(mut self, label: impl Into<String>) -> Self {
         self.0.mount_label = Some(label.into());
+        self
+    }
+
+    /// Which mount option takes the label: `context` (the default), `fscontext`, `defcontext` or `rootcontext` (mount(8)).
+    pub fn mount_context_type(mut self, option: impl Into<String>) -> Self {
+        self.0.mount_context_type = Some(option.into());
         self
     }
 
@@ -226,15 +234,24 @@ impl ConfigBuilder {
         self
     }
 
-    /// AppArmor profile of the programs. Not supported by this version.
+    /// AppArmor profile of the programs, in force from their execve(2) on. The start fails where AppArmor is not active or
+    /// the profile is not loaded.
     pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
         self.0.attributes.apparmor_profile = Some(profile.into());
         self
     }
 
-    /// SELinux label of the programs. Not supported by this version.
+    /// SELinux label of the programs, in force from their execve(2) on, and of their session keyring. The start fails where
+    /// SELinux is not active or its policy does not know the label.
     pub fn process_label(mut self, label: impl Into<String>) -> Self {
         self.0.attributes.label = Some(label.into());
+        self
+    }
+
+    /// What the programs may no longer do, whoever they run as; by default nothing of the kind. They need
+    /// [`no_new_privileges`](Self::no_new_privileges), or CAP_SYS_ADMIN in their effective set.
+    pub fn landlock(mut self, landlock: Landlock) -> Self {
+        self.0.attributes.landlock = Some(landlock);
         self
     }
 

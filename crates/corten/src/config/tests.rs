@@ -303,11 +303,8 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     };
     let lacking = [
         ("linux.seccomp", ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
-        ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
         ("linux.memoryPolicy", ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"}))),
         ("linux.personality", ("/linux/personality", json!({"domain": "LINUX"}))),
-        ("process.apparmorProfile", process("apparmorProfile", json!("x"))),
-        ("process.selinuxLabel", process("selinuxLabel", json!("x"))),
         ("process.scheduler", process("scheduler", json!({"policy": "SCHED_OTHER"}))),
         ("process.ioPriority", process("ioPriority", json!({"class": "IOPRIO_CLASS_BE"}))),
         ("process.execCPUAffinity", process("execCPUAffinity", json!({}))),
@@ -340,6 +337,47 @@ fn absent_and_empty_ask_for_nothing() {
     .unwrap();
     assert_eq!((config.hostname(), config.root_propagation()), (None, None));
     assert_eq!((config.apparmor_profile(), &config.cgroup().path), (None, &None));
+}
+
+#[test]
+fn labels_and_landlock_are_taken() {
+    let landlock = r#"{"ruleset":{"handledAccessFS":["write_file"]}}"#;
+    let config = build(with(&[
+        ("/linux/mountLabel", json!("u:r:t:s0")),
+        ("/process", json!({"cwd": "/", "apparmorProfile": "profile", "selinuxLabel": "u:r:p:s0"})),
+        (
+            "/annotations",
+            json!({"org.corten.process.landlock": landlock, "run.oci.mount_context_type": "fscontext"}),
+        ),
+    ]))
+    .unwrap();
+    assert_eq!((config.mount_label(), config.mount_context_type()), (Some("u:r:t:s0"), "fscontext"));
+    assert_eq!((config.apparmor_profile(), config.process_label()), (Some("profile"), Some("u:r:p:s0")));
+    assert_eq!(config.landlock().unwrap().ruleset.handled_access_fs, ["write_file"]);
+    let saved: Config = serde_json::from_value(serde_json::to_value(&config).unwrap()).unwrap();
+    assert_eq!(saved, config);
+}
+
+#[test]
+fn labels_that_cannot_be_are_refused() {
+    let annotation = |name: &str, value: &str| ("/annotations", json!({ name: value }));
+    let process = |field: &str| ("/process", json!({"cwd": "/", field: "a\nb"}));
+    let bad = [
+        (
+            annotation("org.corten.process.landlock", "{}"),
+            "annotation org.corten.process.landlock: missing field",
+        ),
+        (
+            annotation("org.corten.process.landlock", r#"{"ruleset":{"scoped":["x"]}}"#),
+            "no access right \"x\"",
+        ),
+        (annotation("run.oci.mount_context_type", "size"), "takes an SELinux label"),
+        (process("apparmorProfile"), "apparmorProfile is empty, or has a character"),
+        (process("selinuxLabel"), "selinuxLabel is empty, or has a character"),
+    ];
+    for (change, words) in bad {
+        refused(ErrorKind::InvalidConfig, &[change], words);
+    }
 }
 
 #[test]

@@ -8,17 +8,14 @@ use crate::{Error, Result, oci};
 type Lacking<T> = (&'static str, fn(&T) -> bool);
 
 /// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 4] = [
+pub(super) const FIELDS: [Lacking<Fields>; 3] = [
     ("linux.seccomp", |c| c.seccomp.is_some()),
-    ("linux.mountLabel", |c| c.mount_label.is_some()),
     ("linux.memoryPolicy", |c| c.memory_policy.is_some()),
     ("linux.personality", |c| c.personality.is_some()),
 ];
 
 /// Of a program, in a container's configuration or in its own.
-pub(super) const ATTRIBUTES: [Lacking<Attributes>; 5] = [
-    ("process.apparmorProfile", |a| a.apparmor_profile.is_some()),
-    ("process.selinuxLabel", |a| a.label.is_some()),
+pub(super) const ATTRIBUTES: [Lacking<Attributes>; 3] = [
     ("process.scheduler", |a| a.scheduler.is_some()),
     ("process.ioPriority", |a| a.io_priority.is_some()),
     ("process.execCPUAffinity", |a| a.cpu_affinity.is_some()),

@@ -211,6 +211,14 @@ fn paths(fields: &Fields) -> Result<()> {
     fields.hook_stderr.iter().try_for_each(|path| absolute("the file of hooks' errors", path))?;
     fields.mask_paths.iter().try_for_each(|path| absolute("maskedPaths:", Path::new(path)))?;
     fields.readonly_paths.iter().try_for_each(|path| absolute("readonlyPaths:", Path::new(path)))?;
+    if fields.mount_label.as_ref().is_some_and(String::is_empty) {
+        return Err(Error::invalid("mountLabel is empty"));
+    }
+    if let Some(word) = &fields.mount_context_type
+        && !["context", "fscontext", "defcontext", "rootcontext"].contains(&word.as_str())
+    {
+        return Err(Error::invalid(format!("{word:?} is no mount option that takes an SELinux label")));
+    }
     let known = ["shared", "slave", "private", "unbindable"];
     match &fields.root_propagation {
         Some(word) if !known.contains(&word.strip_prefix('r').unwrap_or(word)) => {

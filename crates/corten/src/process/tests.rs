@@ -88,8 +88,6 @@ fn the_number_that_means_no_change_is_no_id() {
 #[test]
 fn what_this_version_lacks_is_refused_by_its_name() {
     let lacking = [
-        (sh().apparmor_profile("x"), "process.apparmorProfile"),
-        (sh().selinux_label("x"), "process.selinuxLabel"),
         (sh().scheduler(oci::Scheduler::default()), "process.scheduler"),
         (sh().io_priority(oci::IoPriority::default()), "process.ioPriority"),
         (sh().cpu_affinity(oci::CpuAffinity::default()), "process.execCPUAffinity"),

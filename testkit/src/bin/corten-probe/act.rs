@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::{kernel, network, observe};
@@ -63,6 +65,13 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
             Ok(Value::Null)
         }
         ("hostname", [name]) => Ok(rustix::system::sethostname(name.as_bytes()).map(|()| Value::Null)?),
+        ("label", [path]) => label(path),
+        ("bind", [port]) => TcpListener::bind(("127.0.0.1", number(port)?)).map(|_| Value::Null),
+        ("connect", [port]) => TcpStream::connect(("127.0.0.1", number(port)?)).map(|_| Value::Null),
+        ("signal", [pid]) => {
+            let pid = Pid::from_raw(number(pid)?).ok_or_else(|| io::Error::other("no process id"))?;
+            Ok(rustix::process::test_kill_process(pid).map(|()| Value::Null)?)
+        }
         ("save", [path]) => {
             io::copy(&mut io::stdin(), &mut fs::File::create(path)?).map(|length| json!(length))
         }
@@ -126,6 +135,13 @@ fn spy(pid: &str) -> Value {
     let followed = links.into_iter().filter(|path| fs::read_link(path).is_ok() || fs::metadata(path).is_ok());
     let open: Vec<String> = readable.chain(followed).collect();
     json!({ "seen": Path::new(&format!("/proc/{pid}")).exists(), "open": open })
+}
+
+/// What SELinux calls a file.
+fn label(path: &str) -> io::Result<Value> {
+    let mut space = [0; 1024];
+    let length = rustix::fs::getxattr(path, "security.selinux", &mut space)?;
+    Ok(json!(String::from_utf8_lossy(space.get(..length).unwrap_or_default())))
 }
 
 fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {
@@ -240,6 +256,7 @@ fn name(errno: Option<i32>) -> String {
         (libc::ENOSYS, "ENOSYS"),
         (libc::ELOOP, "ELOOP"),
         (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+        (libc::ECONNREFUSED, "ECONNREFUSED"),
     ];
     match errno {
         Some(errno) => known

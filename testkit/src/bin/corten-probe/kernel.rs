@@ -8,10 +8,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// `keyctl(KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING)`: what keyctl_describe(3) tells of the session keyring.
 pub fn session_keyring() -> Option<String> {
     const DESCRIBE: c_long = 6;
+    ask_keyring(DESCRIBE)
+}
+
+/// `keyctl(KEYCTL_GET_SECURITY, KEY_SPEC_SESSION_KEYRING)`: its label (keyctl_get_security(3)).
+pub fn session_keyring_label() -> Option<String> {
+    const GET_SECURITY: c_long = 17;
+    ask_keyring(GET_SECURITY)
+}
+
+fn ask_keyring(question: c_long) -> Option<String> {
     const SESSION: c_long = -3;
     let mut text = [0_u8; 512];
     // SAFETY: the buffer is valid for the length given; the rest are numbers.
-    let length = unsafe { libc::syscall(libc::SYS_keyctl, DESCRIBE, SESSION, text.as_mut_ptr(), text.len()) };
+    let length = unsafe { libc::syscall(libc::SYS_keyctl, question, SESSION, text.as_mut_ptr(), text.len()) };
     let length = usize::try_from(length).ok()?.min(text.len());
     let text = text[..length].split(|byte| *byte == 0).next()?;
     Some(String::from_utf8_lossy(text).into_owned())

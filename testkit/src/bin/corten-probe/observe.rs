@@ -53,6 +53,7 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
         rlimits: rlimits(),
         oom_score_adj: text("/proc/self/oom_score_adj").and_then(|value| value.trim().parse().ok()),
         session_keyring: crate::kernel::session_keyring(),
+        session_keyring_label: crate::kernel::session_keyring_label(),
         mounts: text("/proc/self/mountinfo").map(|lines| Mount::parse(&lines)),
         cgroups: lines("/proc/self/cgroup"),
         fds: fds(),

@@ -333,6 +333,10 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     let features: serde_json::Value = Run::new(corten()).arg("features").output()?.success()?.json()?;
     assert_eq!(features["ociVersionMax"], "1.3.0");
     assert_eq!(features["linux"]["seccomp"]["enabled"], false);
+    assert_eq!(features["linux"]["apparmor"]["enabled"], true);
+    assert_eq!(features["linux"]["selinux"]["enabled"], true);
+    let annotations = features["potentiallyUnsafeConfigAnnotations"].as_array().unwrap();
+    assert!(annotations.contains(&"org.corten.process.landlock".into()), "{annotations:?}");
     assert!(features["mountOptions"].as_array().unwrap().contains(&"rro".into()));
     for wrong in [&["dance"][..], &["run"], &["run", "--dance", "x"], &["--systemd-group", "list"], &[]] {
         let output = Run::new(corten()).args(wrong).output()?;

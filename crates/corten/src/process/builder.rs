@@ -197,6 +197,7 @@ impl ProcessBuilder {
     }
 
     /// Whether a small process 1 stands before the program, which reaps orphans and forwards signals.
+    /// The program's AppArmor profile, SELinux label and Landlock ruleset are not that process's.
     pub fn init_reaper(mut self, yes: bool) -> Self {
         self.init_reaper = yes;
         self

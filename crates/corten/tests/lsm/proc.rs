@@ -67,6 +67,12 @@ fn parameters_are_the_kernels_where_the_image_has_a_proc_of_its_own() -> Outcome
     Ok(container.destroy().map_err(corten::Error::from)?)
 }
 
+fn no_descriptor_of_the_procfs_is_left() -> Outcome {
+    let report = report(with_sysctl);
+    assert_eq!(report.fds.unwrap().keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
+    Ok(())
+}
+
 /// CVE-2019-19921, CVE-2023-27561: a procfs at the end of a link is not the one that programs find.
 fn a_procfs_is_not_mounted_through_a_link() -> Outcome {
     for place in ["proc", "sys"] {
@@ -145,6 +151,7 @@ pub fn cases(suite: Suite) -> Suite {
             "proc::parameters_are_the_kernels_where_the_image_has_a_proc_of_its_own",
             parameters_are_the_kernels_where_the_image_has_a_proc_of_its_own,
         ),
+        ("proc::no_descriptor_of_the_procfs_is_left", no_descriptor_of_the_procfs_is_left),
         ("proc::a_procfs_is_not_mounted_through_a_link", a_procfs_is_not_mounted_through_a_link),
         ("proc::what_may_not_be_at_proc_is_refused", what_may_not_be_at_proc_is_refused),
         ("proc::a_link_of_the_image_leads_to_no_other_rule", a_link_of_the_image_leads_to_no_other_rule),

@@ -15,8 +15,7 @@ use crate::{Error, Landlock, Result};
 
 /// Refuses a profile that cannot be applied here, as far as that is to be seen from outside.
 pub(crate) fn check_apparmor(profile: &str) -> Result<()> {
-    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
-    if !enabled.is_ok_and(|text| text.starts_with('Y')) {
+    if !apparmor_is_active() {
         return Err(Error::unsupported(format!(
             "unable to apply apparmor profile {profile:?}: apparmor: config provided but apparmor not supported (this \
              machine has no AppArmor, or it is off)"
@@ -31,6 +30,11 @@ pub(crate) fn check_apparmor(profile: &str) -> Result<()> {
         "unable to apply apparmor profile {profile:?}: it is not loaded (apparmor_parser(8) loads one; \
          /sys/kernel/security/apparmor/profiles lists them)"
     )))
+}
+
+/// Whether AppArmor is there and on.
+pub(crate) fn apparmor_is_active() -> bool {
+    fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
 }
 
 /// Whether a profile is among the lines `NAME (MODE)`. Of stacks and other namespaces the list says nothing.
@@ -53,7 +57,7 @@ pub(crate) fn check_selinux(label: &str) -> Result<()> {
 }
 
 /// Its file system is mounted, for writing too (that of a container is not), and a policy has named this process.
-fn selinux_is_active() -> bool {
+pub(crate) fn selinux_is_active() -> bool {
     const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
     let place = Path::new("/sys/fs/selinux");
     let mounted = rustix::fs::statfs(place).is_ok_and(|status| status.f_type == SELINUX_MAGIC);
@@ -71,11 +75,7 @@ pub(crate) fn landlock(attributes: &Attributes) -> Result<Option<Order>> {
             "landlock needs noNewPrivileges, or CAP_SYS_ADMIN in the effective set of the program",
         ));
     }
-    let abi = match corten_sys::landlock::abi() {
-        Ok(abi) => abi,
-        Err(Errno::NOSYS | Errno::OPNOTSUPP) => 0,
-        Err(errno) => return Err(Error::io("ask for the version of Landlock", errno)),
-    };
+    let abi = landlock_abi().map_err(|errno| Error::io("ask for the version of Landlock", errno))?;
     let (order, left_out) = order(landlock, abi);
     if left_out.is_empty() {
         return Ok(order);
@@ -90,6 +90,14 @@ pub(crate) fn landlock(attributes: &Attributes) -> Result<Option<Order>> {
         return Ok(order);
     }
     Err(Error::unsupported(format!("{message} (\"disableBestEffort\": false does without)")))
+}
+
+/// The version of Landlock's interface (landlock(7)); 0 where there is none, or it is off.
+pub(crate) fn landlock_abi() -> rustix::io::Result<u32> {
+    match corten_sys::landlock::abi() {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(0),
+        answer => answer,
+    }
 }
 
 /// Whether the kernel will let the program's last steps put a ruleset in force, as far as that is known.

@@ -102,7 +102,7 @@ fn ports_are_closed() -> Outcome {
         [("4000", "ok", "ECONNREFUSED"), ("4001", "EACCES", "EACCES"), ("4002", "ok", "ECONNREFUSED")]
     {
         assert_eq!(does(&container, &["bind", port]), bind, "{port}");
-        assert_eq!(does(&container, &["connect", port]), connect, "{port}");
+        assert_eq!(does(&container, &["dial", port]), connect, "{port}");
     }
     stage.runtime.purge(container.id())?;
     drop(child);

@@ -67,7 +67,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("hostname", [name]) => Ok(rustix::system::sethostname(name.as_bytes()).map(|()| Value::Null)?),
         ("label", [path]) => label(path),
         ("bind", [port]) => TcpListener::bind(("127.0.0.1", number(port)?)).map(|_| Value::Null),
-        ("connect", [port]) => TcpStream::connect(("127.0.0.1", number(port)?)).map(|_| Value::Null),
+        ("dial", [port]) => TcpStream::connect(("127.0.0.1", number(port)?)).map(|_| Value::Null),
         ("signal", [pid]) => {
             let pid = Pid::from_raw(number(pid)?).ok_or_else(|| io::Error::other("no process id"))?;
             Ok(rustix::process::test_kill_process(pid).map(|()| Value::Null)?)

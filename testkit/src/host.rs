@@ -31,6 +31,8 @@ pub enum Requirement {
     IoScheduler(&'static str),
     /// Leave to make user namespaces.
     UserNamespaces,
+    /// Landlock, of this version of the interface or a newer one.
+    Landlock(u32),
 }
 
 /// Why these requirements are not met; `None` if they are. The text is the same on every run.
@@ -52,6 +54,7 @@ impl Requirement {
             Requirement::Filesystem(name) => (filesystem(name), format!("needs the file system {name}")),
             Requirement::Path(path) => (Path::new(path).exists(), format!("needs {path}")),
             Requirement::IoScheduler(name) => (io_scheduler(name), format!("needs the I/O scheduler {name}")),
+            Requirement::Landlock(abi) => (landlock(*abi), format!("needs Landlock ABI {abi}")),
             Requirement::UserNamespaces => (user_namespaces(), "needs user namespaces".to_owned()),
         };
         (!met).then_some(reason)
@@ -99,6 +102,10 @@ fn io_scheduler(name: &str) -> bool {
     };
     let mut devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices.any(|device| schedulers(device).split_whitespace().any(|known| known == name))
+}
+
+fn landlock(abi: u32) -> bool {
+    corten_sys::landlock::abi().is_ok_and(|have| have >= abi)
 }
 
 fn user_namespaces() -> bool {

@@ -23,9 +23,10 @@ pub use host::{Requirement, missing};
 pub use leaks::{Snapshot, Watch};
 pub use libtest_mimic::Failed;
 pub use report::{
-    CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Mount, Node, Report, Scheduling, Signals, Window,
+    CAPABILITIES, Capabilities, CapabilitySet, Ids, Limit, Link, Mount, Node, Report, Scheduling, Signals,
+    Window,
 };
 pub use rootfs::{Rootfs, Scratch, install};
-pub use run::{Output, Run, patience};
+pub use run::{Output, Run, patience, rounds};
 pub use suite::Suite;
 pub use view::View;

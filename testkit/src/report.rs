@@ -105,6 +105,8 @@ pub struct Report {
     pub oom_score_adj: Option<i32>,
     /// Description of the session keyring, as keyctl_describe(3) has it: `TYPE;UID;GID;PERMISSIONS;NAME`.
     pub session_keyring: Option<String>,
+    /// Security label of the session keyring (keyctl_get_security(3)); empty without a module that labels keys.
+    pub session_keyring_label: Option<String>,
     /// Every mount, in the kernel's order.
     pub mounts: Option<Vec<Mount>>,
     /// The cgroups: lines of `/proc/self/cgroup`, such as `0::/`.
@@ -125,6 +127,11 @@ pub struct Report {
     pub loopback_up: bool,
     /// The network interfaces.
     pub interfaces: Option<Vec<String>>,
+    /// The network interfaces by name, with what `/sys/class/net` tells of them.
+    pub links: BTreeMap<String, Link>,
+    /// The routes as ip-route(8) has them, `0.0.0.0/0 via 10.0.0.1 dev eth0`; those of IPv6 that the kernel makes by itself for
+    /// this machine, the link and multicast are left out.
+    pub routes: Option<Vec<String>>,
     /// Execution domain, as personality(2) numbers it.
     pub personality: Option<u32>,
     /// Scheduling policy and its parameters.
@@ -137,6 +144,21 @@ pub struct Report {
     pub cpus: Option<String>,
     /// Label of the security module: `/proc/self/attr/current`.
     pub label: Option<String>,
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Whether it is up.
+    pub up: bool,
+    /// Its addresses with their prefixes, as `10.0.0.2/24`; those of the link (`fe80::/10`) are left out.
+    pub addresses: Vec<String>,
+    /// Its hardware address; needs `/sys`.
+    pub hardware_address: Option<String>,
+    /// Largest packet in bytes; needs `/sys`.
+    pub mtu: Option<u32>,
+    /// Length of the transmit queue; needs `/sys`.
+    pub txqueuelen: Option<u32>,
 }
 
 /// The ids of a process (credentials(7)).

@@ -19,6 +19,12 @@ pub fn patience(seconds: u64) -> Duration {
     Duration::from_secs(seconds.saturating_mul(factor.unwrap_or(1)))
 }
 
+/// So many rounds of something that is done often, and a fifth of them where the machine is emulated: what they would show
+/// beyond that, they show on a real one.
+pub fn rounds(count: usize) -> usize {
+    if std::env::var_os("CORTEN_TEST_PATIENCE").is_some() { count.div_ceil(5) } else { count }
+}
+
 /// A program to run to its end.
 #[derive(Debug)]
 pub struct Run {

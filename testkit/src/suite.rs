@@ -51,7 +51,7 @@ impl Suite {
         }
     }
 
-    /// A case that is run in a process of its own that sees this arrangement of cgroups only.
+    /// A case that is run in a process of its own that sees this alone.
     pub fn seeing(
         self,
         view: View,

@@ -1,4 +1,5 @@
-//! Arrangements of cgroups that the machine does not have itself, shown to a process in a mount namespace of its own.
+//! What the machine does not have itself, shown to a process in a namespace of its own: other arrangements of cgroups, and a
+//! network that nobody else is in.
 
 use std::io;
 use std::path::Path;
@@ -11,13 +12,15 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use crate::report::Mount;
 use crate::{Run, binaries, patience};
 
-/// What is mounted at `/sys/fs/cgroup`.
+/// What a process sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// The v2 hierarchy, alone.
+    /// The cgroup v2 hierarchy, alone.
     V2,
-    /// The v1 hierarchies, without a v2 hierarchy.
+    /// The cgroup v1 hierarchies, without a v2 hierarchy.
     V1,
+    /// A network of its own, with nothing but a loopback interface that is up.
+    Net,
 }
 
 const VARIABLE: &str = "CORTEN_TEST_VIEW";
@@ -28,6 +31,7 @@ impl View {
         match self {
             View::V2 => "v2",
             View::V1 => "v1",
+            View::Net => "net",
         }
     }
 
@@ -39,10 +43,14 @@ impl View {
         (self == View::V1 && !mounted("cgroup")).then(|| "needs cgroup v1 hierarchies".to_owned())
     }
 
-    /// Moves this process, which must have one thread, into a mount namespace of its own that shows it.
+    /// Moves this process, which must have one thread, into a namespace of its own that shows it.
     pub fn enter(self) -> io::Result<()> {
         let single =
             SingleThreaded::verify()?.ok_or_else(|| io::Error::other("there are threads already"))?;
+        if self == View::Net {
+            unshare(&single, Namespaces::NET)?;
+            return Ok(corten_sys::network::loopback_up()?);
+        }
         unshare(&single, Namespaces::MOUNT)?;
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
         match self {
@@ -53,7 +61,7 @@ impl View {
             View::V1 if mounted("cgroup2") => {
                 unmount(Path::new(CGROUPS).join("unified"), UnmountFlags::DETACH)?
             }
-            View::V1 => {}
+            View::V1 | View::Net => {}
         }
         Ok(())
     }
@@ -72,7 +80,7 @@ pub(crate) fn entered() -> bool {
 /// Changes what this process sees, if it was started for that.
 pub(crate) fn enter() -> io::Result<()> {
     let Some(name) = std::env::var_os(VARIABLE) else { return Ok(()) };
-    let view = [View::V2, View::V1].into_iter().find(|view| name == view.name());
+    let view = [View::V2, View::V1, View::Net].into_iter().find(|view| name == view.name());
     let view = view.ok_or_else(|| io::Error::other("no such view"))?;
     view.enter()
 }

@@ -1,9 +1,9 @@
-//! Benchmarks, checks and generated files of this repository: `cargo xtask bench`, `cargo xtask vm`, `cargo xtask
-//! syscalls`.
+//! Benchmarks, checks, packages and generated files of this repository: `cargo xtask bench`, `vm`, `dist`, `syscalls`.
 #![deny(unsafe_code)]
 
 mod bench;
 mod debian;
+mod dist;
 mod floor;
 mod kernel;
 mod syscalls;
@@ -38,10 +38,11 @@ fn main() -> ExitCode {
                 Err(message) => failed(&message),
             };
         }
+        ["dist"] => dist::dist(),
         ["syscalls"] => syscalls::syscalls(),
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err(format!("{USAGE}\n{}\n{}", vm::USAGE, syscalls::USAGE)),
+        _ => Err([USAGE, vm::USAGE, dist::USAGE, syscalls::USAGE].join("\n")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{Outcome, Stage};
 use corten_oci::{Device, Mount, Namespace, Spec};
-use corten_testkit::{Report, Requirement, Suite};
+use corten_testkit::{Report, Requirement, Suite, rounds};
 use rustix::fs::{CWD, FileType, RenameFlags};
 
 fn mount(destination: &str, typ: &str, source: &str, options: &[&str]) -> Mount {
@@ -335,30 +335,31 @@ fn a_hostile_image_changes_nothing_outside() -> Outcome {
         "tmp",
         "root",
     ];
-    for place in places {
-        for kind in kinds {
-            // With the usual mounts, and with an image whose own /dev is used.
-            for bare in [false, true] {
-                let stage = Stage::new(|spec| {
-                    if bare {
-                        spec.mounts.retain(|mount| mount.destination == "/proc");
-                    }
-                    spec.root.as_mut().unwrap().readonly = false;
-                    spec.process.as_mut().unwrap().cwd = "/root/made".to_owned();
-                    spec.process.as_mut().unwrap().env.retain(|entry| !entry.starts_with("HOME"));
-                    program(spec, &["exit", "0"]);
-                });
-                let victim = victim(&stage);
-                plant(kind, &stage.inside(place), &victim);
-                let before = fingerprint(&victim);
-                let output = stage.corten(&["run", stage.id()]).output()?;
-                let told = format!("{place} is {kind}: {}", output.describe());
-                assert!(!output.timed_out, "{told}");
-                assert!(output.status.success() || output.stderr.contains("error"), "{told}");
-                assert_eq!(fingerprint(&victim), before, "{told}");
-                stage.nothing_is_left();
+    // With the usual mounts, and with an image whose own /dev is used.
+    let cases: Vec<_> = places
+        .iter()
+        .flat_map(|place| kinds.iter().flat_map(move |kind| [(place, kind, false), (place, kind, true)]))
+        .collect();
+    // Those of an emulated machine are spread over all.
+    for (place, kind, bare) in cases.iter().step_by(cases.len() / rounds(cases.len())) {
+        let stage = Stage::new(|spec| {
+            if *bare {
+                spec.mounts.retain(|mount| mount.destination == "/proc");
             }
-        }
+            spec.root.as_mut().unwrap().readonly = false;
+            spec.process.as_mut().unwrap().cwd = "/root/made".to_owned();
+            spec.process.as_mut().unwrap().env.retain(|entry| !entry.starts_with("HOME"));
+            program(spec, &["exit", "0"]);
+        });
+        let victim = victim(&stage);
+        plant(kind, &stage.inside(place), &victim);
+        let before = fingerprint(&victim);
+        let output = stage.corten(&["run", stage.id()]).output()?;
+        let told = format!("{place} is {kind}: {}", output.describe());
+        assert!(!output.timed_out, "{told}");
+        assert!(output.status.success() || output.stderr.contains("error"), "{told}");
+        assert_eq!(fingerprint(&victim), before, "{told}");
+        stage.nothing_is_left();
     }
     Ok(())
 }
@@ -398,7 +399,8 @@ fn a_race_changes_nothing_outside() -> Outcome {
     fs::write(stage.bundle.path().join("config.json"), serde_json::to_vec(&spec)?)?;
     let before = fingerprint(&victim);
     let done = AtomicBool::new(false);
-    let (mut started, mut rounds) = (0, 0_u64);
+    let runs = rounds(100);
+    let (mut started, mut exchanges) = (0, 0_u64);
     std::thread::scope(|scope| {
         let racer = scope.spawn(|| {
             let (place, other) = (volume.join("place"), volume.join("other"));
@@ -409,7 +411,7 @@ fn a_race_changes_nothing_outside() -> Outcome {
             }
             rounds
         });
-        for _ in 0..100 {
+        for _ in 0..runs {
             let output = stage.corten(&["run", stage.id()]).output().unwrap();
             started += u32::from(output.status.success());
             if output.timed_out || fingerprint(&victim) != before {
@@ -418,11 +420,11 @@ fn a_race_changes_nothing_outside() -> Outcome {
             }
         }
         done.store(true, Ordering::Relaxed);
-        rounds = racer.join().unwrap();
+        exchanges = racer.join().unwrap();
     });
     stage.nothing_is_left();
-    assert!(rounds > 2000, "only {rounds} exchanges");
-    eprintln!("{rounds} exchanges, {started} of 100 containers started");
+    assert!(exchanges > 2000, "only {exchanges} exchanges");
+    eprintln!("{exchanges} exchanges, {started} of {runs} containers started");
     Ok(())
 }
 

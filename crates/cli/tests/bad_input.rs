@@ -170,23 +170,12 @@ fn a_link_in_the_place_of_proc_is_refused() -> Outcome {
     Ok(())
 }
 
-fn unsupported_fields_are_named() -> Outcome {
+fn what_is_not_supported_is_named() -> Outcome {
     let stage = Stage::new(|spec| {
-        spec.process.as_mut().unwrap().apparmor_profile = Some("unconfined-but-named".to_owned());
+        spec.annotations.insert("run.oci.handler".to_owned(), "wasm".to_owned());
     });
     let message = stage.fails(&["run", stage.id()], 1);
-    assert!(message.contains("apparmorProfile"), "{message}");
-    let stage = Stage::new(|_| {});
-    let message = Run::new(corten())
-        .args(["--systemd-cgroup", "--root"])
-        .arg(stage.state())
-        .args(["run", stage.id()])
-        .current_dir(stage.bundle.path())
-        .output()?
-        .code(1)?
-        .stderr;
-    assert!(message.contains("systemd"), "{message}");
-    stage.nothing_is_left();
+    assert!(message.contains("annotation run.oci.handler is not supported"), "{message}");
     Ok(())
 }
 
@@ -213,7 +202,7 @@ fn main() -> ExitCode {
         ("hooks_that_fail_or_hang_end_the_start", hooks_that_fail_or_hang_end_the_start),
         ("destinations_stay_inside", destinations_stay_inside),
         ("a_link_in_the_place_of_proc_is_refused", a_link_in_the_place_of_proc_is_refused),
-        ("unsupported_fields_are_named", unsupported_fields_are_named),
+        ("what_is_not_supported_is_named", what_is_not_supported_is_named),
         ("a_program_that_cannot_run_is_told", a_program_that_cannot_run_is_told),
     ])
 }

@@ -357,6 +357,10 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     let policies = &features["linux"]["memoryPolicy"];
     assert!(policies["modes"].as_array().unwrap().contains(&"MPOL_WEIGHTED_INTERLEAVE".into()));
     assert!(policies["flags"].as_array().unwrap().contains(&"MPOL_F_STATIC_NODES".into()));
+    assert_eq!(features["linux"]["apparmor"]["enabled"], true);
+    assert_eq!(features["linux"]["selinux"]["enabled"], true);
+    let annotations = features["potentiallyUnsafeConfigAnnotations"].as_array().unwrap();
+    assert!(annotations.contains(&"org.corten.process.landlock".into()), "{annotations:?}");
     assert!(features["mountOptions"].as_array().unwrap().contains(&"rro".into()));
     for wrong in [&["dance"][..], &["run"], &["run", "--dance", "x"], &["--systemd-group", "list"], &[]] {
         let output = Run::new(corten()).args(wrong).output()?;

@@ -6,10 +6,10 @@ mod common;
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten};
-use corten_testkit::{Run, patience, probe};
+use corten_testkit::{Run, patience, probe, rounds};
 use serde_json::Value;
 
-const CROWD: usize = 200;
+/// Containers that are counted before and after: a tracer is slow.
 const FEW: usize = 20;
 
 /// Starts, or does something else to, containers of these numbers, two at a time.
@@ -43,15 +43,15 @@ fn two_hundred_are_listed_and_watched() -> Outcome {
         stage.does(&["run", "--detach", "--bundle", &bundle, id]);
     };
     let cost = || commands.map(|command| calls(&stage, command));
-    // A tracer is slow, so that it looks at fewer.
+    let crowd = rounds(200);
     let none = cost();
     each(&stage, 0..FEW, start);
     let few = cost();
     each(&stage, FEW..2 * FEW, start);
     let twice = cost();
-    each(&stage, 2 * FEW..CROWD, start);
+    each(&stage, 2 * FEW..crowd, start);
     let listed = stage.corten(&["list", "--quiet"]).output()?.success()?.stdout;
-    assert_eq!(listed.lines().count(), CROWD);
+    assert_eq!(listed.lines().count(), crowd);
     let run = stage.corten(&["top", "--json", "--count", "1"]).deadline(patience(60));
     let watched = run.output()?.success()?.stdout;
     let watched: Vec<Value> = watched.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -59,12 +59,12 @@ fn two_hundred_are_listed_and_watched() -> Outcome {
         let id = format!("{}-{number}", stage.id());
         watched.iter().any(|line| line.to_string().contains(&format!("{id}\"")))
     };
-    assert!((0..CROWD).all(named), "{watched:?}");
+    assert!((0..crowd).all(named), "{watched:?}");
     for (command, ((none, few), twice)) in commands.iter().zip(none.into_iter().zip(few).zip(twice)) {
         let (first, second) = (few - none, twice - few);
         assert!(second <= first + first / 20, "{command:?}: {none} {few} {twice} system calls");
     }
-    each(&stage, 0..CROWD, |id| drop(stage.does(&["delete", "--force", id])));
+    each(&stage, 0..crowd, |id| drop(stage.does(&["delete", "--force", id])));
     stage.nothing_is_left();
     Ok(())
 }

@@ -207,6 +207,27 @@ fn what_takes_privileges_is_refused() -> Outcome {
     Ok(())
 }
 
+/// Neither needs a privilege: Landlock, and a kernel parameter of one's own namespace.
+fn one_is_confined_and_has_its_parameters() -> Outcome {
+    let stage = Stage::new(|spec| {
+        let policy = r#"{"ruleset":{"handledAccessFS":["write_file","make_reg"]},
+            "rules":{"pathBeneath":[{"allowedAccess":["write_file","make_reg"],"paths":["/tmp"]}]}}"#;
+        spec.annotations.insert("org.corten.process.landlock".to_owned(), policy.to_owned());
+        spec.root.as_mut().unwrap().readonly = false;
+        spec.linux.as_mut().unwrap().sysctl.insert("kernel.msgmax".to_owned(), "4321".to_owned());
+        spec.process.as_mut().unwrap().args.push("sleep".to_owned());
+    });
+    let id = stage.id();
+    stage.corten(&["run", "--detach", id]).output()?.success()?;
+    let exec = |deed: &[&str]| stage.corten(&[&["exec", id, "/bin/probe"], deed].concat()).output().unwrap();
+    assert!(exec(&["read", "/proc/sys/kernel/msgmax"]).success()?.stdout.contains("4321"));
+    assert!(exec(&["touch", "/var/x"]).code(1)?.stdout.contains("EACCES"));
+    exec(&["touch", "/tmp/x"]).success()?;
+    stage.corten(&["delete", "--force", id]).output()?.success()?;
+    stage.nothing_is_left();
+    Ok(())
+}
+
 fn main() -> ExitCode {
     corten();
     let user = [Requirement::Root, Requirement::UserNamespaces, Requirement::Program("setpriv")];
@@ -215,6 +236,11 @@ fn main() -> ExitCode {
         .needs(&user, "one_runs_with_the_users_own_id", one_runs_with_the_users_own_id)
         .needs(&user, "one_lives_step_by_step", one_lives_step_by_step)
         .needs(&user, "filters_and_agents_are_for_everybody", filters_and_agents_are_for_everybody)
+        .needs(
+            &[&user[..], &[Requirement::Landlock(1)]].concat(),
+            "one_is_confined_and_has_its_parameters",
+            one_is_confined_and_has_its_parameters,
+        )
         .needs(&helpers, "granted_ids_are_mapped_by_the_helpers", granted_ids_are_mapped_by_the_helpers)
         .needs(&user, "what_takes_privileges_is_refused", what_takes_privileges_is_refused)
         .run()

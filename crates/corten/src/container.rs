@@ -11,7 +11,7 @@ use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
     Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process, Result,
-    Signal, State, Stats, Status, cgroup, hooks, oci, rdt, resources, start, stats,
+    Signal, State, Stats, Status, cgroup, hooks, network, oci, rdt, resources, start, stats,
 };
 
 /// One container.
@@ -138,7 +138,7 @@ impl Container {
         let cgroup = self.running_group(&saved)?.stats()?;
         let own = saved.config.namespaces().contains(Namespace::Net);
         let network_interfaces = match saved.facts.init.filter(|_| own) {
-            Some(init) => stats::interfaces(init.pid)?,
+            Some(init) => stats::interfaces(init.pid, |name| network::host_name(&saved, name))?,
             None => Vec::new(),
         };
         let intel_rdt = rdt::stats(&saved)?;
@@ -349,6 +349,7 @@ impl Container {
         }
         cgroup::remove(saved, group.as_ref())?;
         rdt::remove(saved)?;
+        network::remove(saved)?;
         self.0.store.remove()
     }
 }

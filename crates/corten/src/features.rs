@@ -2,7 +2,7 @@
 
 use corten_init::rootfs::known_mount_options;
 
-use crate::config::{capability_names, memory_policy_flags, memory_policy_modes};
+use crate::config::{capability_names, landlock, memory_policy_flags, memory_policy_modes};
 use crate::oci::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures,
@@ -38,20 +38,25 @@ pub fn features() -> Features {
                 known_flags: strings(corten_seccomp::known_flags()),
                 supported_flags: strings(&seccomp::supported_flags()),
             }),
-            apparmor: Some(Enabled { enabled: false }),
-            selinux: Some(Enabled { enabled: false }),
+            apparmor: Some(Enabled { enabled: true }),
+            selinux: Some(Enabled { enabled: true }),
             intel_rdt: Some(IntelRdtFeatures { enabled: true, schemata: true, monitoring: true }),
             memory_policy: Some(MemoryPolicyFeatures {
                 modes: strings(memory_policy_modes()),
                 flags: strings(memory_policy_flags()),
             }),
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
-            net_devices: Some(Enabled { enabled: false }),
+            net_devices: Some(Enabled { enabled: true }),
         }),
         annotations: oci::Map::from([(
             "org.corten.version".to_owned(),
             env!("CARGO_PKG_VERSION").to_owned(),
         )]),
-        potentially_unsafe_config_annotations: strings(&["bundle", "org.systemd.property.", "run.oci."]),
+        potentially_unsafe_config_annotations: strings(&[
+            "bundle",
+            landlock::ANNOTATION,
+            "org.systemd.property.",
+            "run.oci.",
+        ]),
     }
 }

@@ -34,6 +34,8 @@ mod hooks;
 mod id;
 mod idmap;
 mod launch;
+mod lsm;
+mod network;
 mod notify;
 mod plan;
 mod process;
@@ -50,7 +52,8 @@ mod time;
 
 pub use child::{Child, ExitStatus};
 pub use config::{
-    Cgroup, Config, ConfigBuilder, Namespace, Namespaces, Network, NetworkKind, Route, SpecOptions,
+    Cgroup, Config, ConfigBuilder, Landlock, LandlockPath, LandlockPort, LandlockRules, LandlockRuleset,
+    Namespace, Namespaces, Network, NetworkKind, Route, SpecOptions,
 };
 pub use container::{Container, Created, Refused};
 pub use error::{Error, ErrorKind, ErrorStage, Result};

@@ -6,8 +6,8 @@ use std::path::Path;
 use corten_cgroups::Group;
 use corten_init::inherited::Slot;
 use corten_init::payload::{
-    Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Payload, Process as Order,
-    Rlimit,
+    Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Labels, Payload,
+    Process as Order, Rlimit,
 };
 use corten_init::rootfs;
 use corten_sys::namespace::Namespaces as Kinds;
@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::idmap::{self, Way};
 use crate::launch::Descriptors;
-use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, oci, seccomp};
+use crate::{Config, Error, Id, Namespace, Process, Result, Stdio, lsm, oci, seccomp};
 
 /// What a new process is started with.
 #[derive(Debug)]
@@ -101,6 +101,7 @@ pub(crate) fn create(
         create: kinds.bits(),
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
         cpus: None,
+        network: crate::network::is_needed(config),
         dumpable_until_mapped: !matches!(way, Way::None | Way::Direct),
     };
     let create = Create {
@@ -158,6 +159,7 @@ pub(crate) fn exec(
         create: 0,
         cgroup: cgroup.map(|cgroup| fds.push(cgroup)),
         cpus: before,
+        network: false,
         dumpable_until_mapped: false,
     };
     let job = Job::Exec { user_namespace: namespaces.contains(Namespace::User), cpus: after };
@@ -231,6 +233,9 @@ fn hook_output(config: &Config, fds: &mut Descriptors) -> Result<(Option<Slot>, 
 fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) -> Result<Order> {
     let inherit =
         u32::try_from(process.preserve_fds.len()).map_err(|_| Error::invalid("too many descriptors"))?;
+    let labels = Labels { apparmor: attributes.apparmor_profile.clone(), selinux: attributes.label.clone() };
+    labels.apparmor.as_deref().map_or(Ok(()), lsm::check_apparmor)?;
+    labels.selinux.as_deref().map_or(Ok(()), lsm::check_selinux)?;
     Ok(Order {
         args: process.args,
         env: process.env,
@@ -242,6 +247,8 @@ fn order(config: &Config, id: &Id, process: Process, attributes: &Attributes) ->
         umask: attributes.umask.unwrap_or(UMASK),
         capabilities: attributes.capabilities.as_ref().map(capabilities),
         no_new_privileges: attributes.no_new_privileges.unwrap_or(false),
+        labels,
+        landlock: lsm::landlock(attributes)?,
         parent_death_signal: config.parent_death_signal().unwrap_or(0),
         terminal: process
             .terminal
@@ -311,6 +318,7 @@ fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
 }
 
 fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptors) -> Result<rootfs::Rootfs> {
+    config.mount_label().map_or(Ok(()), lsm::check_selinux)?;
     let cgroups: Vec<_> = group.iter().flat_map(|group| hierarchies(group)).collect();
     let mut plan = rootfs::plan(&rootfs::Request {
         rootfs: config.rootfs(),
@@ -318,6 +326,7 @@ fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptor
         readonly: config.readonlyfs(),
         propagation: config.root_propagation(),
         no_pivot: config.no_pivot_root(),
+        mount_label: config.mount_label().map(|label| (config.mount_context_type(), label)),
         mounts: config.mounts(),
         devices: config.devices(),
         masked: config.mask_paths(),

@@ -13,6 +13,7 @@ use crate::child::{Ends, Started};
 use crate::error::ErrorStage;
 use crate::handle::Handle;
 use crate::launch::{Conversation, Event, Ready};
+use crate::network::{self, Taken};
 use crate::store::{Lock, Saved, SavedInit};
 use crate::{
     Config, Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, oci, plan, rdt,
@@ -78,6 +79,10 @@ fn begin(
     idmap::write(pid, &saved.config)?;
     plan.attach.carry_out(group, pid)?;
     rdt::attach(saved, pid)?;
+    let taken = match network::is_needed(&saved.config) {
+        true => Some(network::make(container, saved, &lock, conversation.network_socket()?, pid)?),
+        false => None,
+    };
     conversation.proceed()?;
     let starting = !waits && hooks::any_before_start(&saved.config);
     saved.facts.init = Some(SavedInit { starting, ..SavedInit::of(pid)? });
@@ -101,6 +106,7 @@ fn begin(
     }
     let ends = ends(console, &mut conversation)?;
     let (pid, pidfd) = conversation.finish()?;
+    taken.into_iter().for_each(Taken::leave);
     Ok((Started::new(pid, pidfd), ends))
 }
 
@@ -161,9 +167,11 @@ fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
         group.map_or(Ok(()), Group::kill)?;
         cgroup::remove(saved, group)?;
         rdt::remove(saved)?;
+        network::remove(saved)?;
         container.store.remove_gate()?;
         saved.facts.init = None;
         (saved.facts.cgroup, saved.facts.unit, saved.facts.rdt) = (None, None, None);
+        saved.facts.host_ends.clear();
         container.store.save(&saved.facts, &lock)
     };
     let mut undone = undone;

@@ -34,6 +34,9 @@ pub struct Stats {
 pub struct NetworkInterface {
     /// Its name in the container.
     pub name: String,
+    /// The name on the host of its other end, where it is a veth pair of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
     /// Bytes received.
     pub rx_bytes: u64,
     /// Packets received.
@@ -53,14 +56,22 @@ pub struct NetworkInterface {
 }
 
 /// The network interfaces as a process sees them; none where it has ended.
-pub(crate) fn interfaces(pid: i32) -> Result<Vec<NetworkInterface>> {
+pub(crate) fn interfaces<'a>(
+    pid: i32,
+    host_name: impl Fn(&str) -> Option<&'a str>,
+) -> Result<Vec<NetworkInterface>> {
     let path = format!("/proc/{pid}/net/dev");
     let text = match std::fs::read_to_string(Path::new(&path)) {
         Ok(text) => text,
         Err(error) if matches!(error.raw_os_error(), Some(2 | 3 | 22)) => return Ok(Vec::new()),
         Err(error) => return Err(Error::io(format!("read {path}"), error)),
     };
-    parse(&text).ok_or_else(|| Error::new(ErrorKind::System, format!("{path} has an unknown form")))
+    let mut interfaces =
+        parse(&text).ok_or_else(|| Error::new(ErrorKind::System, format!("{path} has an unknown form")))?;
+    for interface in &mut interfaces {
+        interface.host_name = host_name(&interface.name).map(str::to_owned);
+    }
+    Ok(interfaces)
 }
 
 /// Two head lines, and a line for each interface: `lo: ` and sixteen numbers (proc_pid_net(5)).
@@ -72,6 +83,7 @@ fn parse(text: &str) -> Option<Vec<NetworkInterface>> {
         let at = |index: usize| numbers.get(index).copied();
         Some(NetworkInterface {
             name: name.trim().to_owned(),
+            host_name: None,
             rx_bytes: at(0)?,
             rx_packets: at(1)?,
             rx_errors: at(2)?,
@@ -94,6 +106,7 @@ mod tests {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes |bytes\n    lo:      84       1    2    3    0     0          0         0       85       4    5    6    0     0       0          0\n";
         let expected = NetworkInterface {
             name: "lo".to_owned(),
+            host_name: None,
             rx_bytes: 84,
             rx_packets: 1,
             rx_errors: 2,

@@ -50,8 +50,20 @@ pub(crate) struct Facts {
     /// The unit of systemd that the group belongs to, where it was systemd that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<Unit>,
+    /// The ends on the host of its veth pairs: what is to be, saved before it is made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) host_ends: Vec<HostEnd>,
     /// How often the configuration was changed.
     changes: u32,
+}
+
+/// The end on the host of a veth pair, such that another device with its name is not taken for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HostEnd {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its hardware address, which was chosen at random.
+    pub(crate) address: [u8; 6],
 }
 
 /// An init, such that another process with its number is not taken for it.
@@ -169,6 +181,7 @@ impl Store {
             cgroup: None,
             rdt: None,
             unit: None,
+            host_ends: Vec::new(),
             changes: 0,
         };
         self.write(&config_name(0), &config)?;

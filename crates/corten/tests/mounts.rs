@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{Outcome, Stage, output, probe, refusal, report};
 use corten::oci::{Device, IdMapping, Mount, Namespace, Spec};
 use corten::{Error, ExitStatus};
-use corten_testkit::{Report, Requirement, View};
+use corten_testkit::{Report, Requirement, View, rounds};
 
 fn mount(destination: &str, typ: &str, source: &str, options: &[&str]) -> Mount {
     Mount {
@@ -284,7 +284,7 @@ fn a_race_cannot_move_a_mount_outside() -> Outcome {
                 rustix::fs::renameat_with(rustix::fs::CWD, &one, rustix::fs::CWD, &other, flags).unwrap();
             }
         });
-        for _ in 0..200 {
+        for _ in 0..rounds(200) {
             let container = stage.container();
             // It starts, or is refused: the image is in nobody's interest but its own.
             if let Ok(child) = container.run(probe(&["exit", "0"]).build().unwrap()) {

@@ -11,7 +11,6 @@ use common::{LAUNCHER, Outcome, Stage, probe};
 use corten::{Config, Error, ExitStatus, Id, Runtime, SpecOptions};
 use corten_testkit::{Bundle, Requirement, Rootfs, Scratch, Snapshot, Watch, patience};
 
-const CONTAINERS: usize = 200;
 const STARTERS: usize = 4;
 const BUSY: usize = 8;
 const MEMORY: usize = 1 << 30;
@@ -70,6 +69,7 @@ fn two_hundred_containers_from_four_threads() -> Outcome {
     let large = median((0..20).map(|number| one(&runtime, &bundle, number)).collect());
     let done = AtomicBool::new(false);
     let start = Instant::now();
+    let containers = corten_testkit::rounds(200);
     std::thread::scope(|scope| {
         for _ in 0..BUSY {
             scope.spawn(|| {
@@ -84,7 +84,7 @@ fn two_hundred_containers_from_four_threads() -> Outcome {
         let starters: Vec<_> = (0..STARTERS)
             .map(|starter| {
                 let (runtime, bundle) = (&runtime, &bundle);
-                let numbers = (0..CONTAINERS).skip(starter).step_by(STARTERS);
+                let numbers = (0..containers).skip(starter).step_by(STARTERS);
                 scope.spawn(move || {
                     numbers.map(|number| one(runtime, bundle, number)).collect::<Vec<_>>().len()
                 })
@@ -92,12 +92,12 @@ fn two_hundred_containers_from_four_threads() -> Outcome {
             .collect();
         let count: usize = starters.into_iter().map(|starter| starter.join().unwrap()).sum();
         done.store(true, Ordering::Relaxed);
-        assert_eq!(count, CONTAINERS);
+        assert_eq!(count, containers);
     });
     let all = start.elapsed();
     drop(std::hint::black_box(memory));
     println!(
-        "one at a time: {alone:?}, with {MEMORY} bytes: {large:?}; {CONTAINERS} from {STARTERS} threads: {all:?}"
+        "one at a time: {alone:?}, with {MEMORY} bytes: {large:?}; {containers} from {STARTERS} threads: {all:?}"
     );
     for (now, then) in self_portrait().iter().zip(&portrait) {
         assert_eq!(now, then);

@@ -9,7 +9,8 @@ use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
 
 use crate::namespaces::{self, Late};
-use crate::payload::{Bootstrap, Job, Payload, Rlimit};
+use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::{ARGV0, Channel, Report};
 use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join, scheduling};
 
@@ -82,6 +83,7 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         create,
         cgroup,
         cpus,
+        network,
         dumpable_until_mapped,
     } = bootstrap;
     if let Some(adjustment) = oom_score_adj {
@@ -93,17 +95,27 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         credentials::set_not_dumpable()?;
     }
     scheduling::keep_to(cpus.as_deref())?;
-    namespaces::join_paths(&proof, join)?;
+    // Nothing of the container's is in reach here.
+    let proc = open_proc(&job, &process)?;
+    let joined = namespaces::join_paths(&proof, join, network)?;
     let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
     let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
     match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
         .map_err(|e| clone_failure(kinds, e))?
     {
-        Clone::Original { pid, pidfd } => channel.send(&Report::Cloned { pid }, Some(pidfd.as_fd())),
+        Clone::Original { pid, pidfd } => {
+            channel.send(&Report::Cloned { pid }, Some(pidfd.as_fd()))?;
+            if !network {
+                return Ok(());
+            }
+            let new = || namespaces::network_socket_of(&proof, pidfd.as_fd());
+            let socket = joined.map_or_else(new, Ok)?;
+            channel.send(&Report::Network, Some(socket.as_fd()))
+        }
         Clone::Copy => {
-            drop(cgroup);
-            second_stage(channel, job, process, rlimits, late, &proof)
+            drop((cgroup, joined));
+            second_stage(channel, job, process, rlimits, late, proc, &proof)
         }
     }
 }
@@ -112,18 +124,26 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
 fn second_stage(
     channel: &mut Channel,
     job: Job,
-    process: crate::payload::Process,
+    process: Process,
     rlimits: Vec<Rlimit>,
     late: Option<Late>,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> ! {
     match job {
-        Job::Create(create) => create::run(channel, *create, process, rlimits, proof),
+        Job::Create(create) => create::run(channel, *create, process, rlimits, proc, proof),
         Job::Exec { user_namespace, cpus } => {
             let container = join::Container { late, own_user: user_namespace, cpus };
-            join::run(channel, process, rlimits, container, proof)
+            join::run(channel, process, rlimits, container, proc, proof)
         }
     }
+}
+
+/// The procfs for what stage 2 will write.
+fn open_proc(job: &Job, process: &Process) -> Result<Proc> {
+    let sysctls = matches!(job, Job::Create(create) if !create.sysctls.is_empty());
+    let labels = &process.labels;
+    Proc::open(sysctls, labels.apparmor.is_some() || labels.selinux.is_some())
 }
 
 /// The badness is inherited by stage 2; lowering it needs a privilege that a user namespace does not give.

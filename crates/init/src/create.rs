@@ -8,8 +8,9 @@ use crate::hooks::Output;
 use crate::inherited::Slot;
 use crate::outlet::Outlet;
 use crate::payload::{Create, Gate, Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::{Channel, Report};
-use crate::{Doing, Failure, Kind, Result, Stage, credentials, hooks, namespaces, process, sysctl, terminal};
+use crate::{Doing, Failure, Kind, Result, Stage, credentials, hooks, namespaces, process, terminal};
 
 /// Makes the container around this process and becomes the user's program.
 pub(crate) fn run(
@@ -17,10 +18,11 @@ pub(crate) fn run(
     create: Create,
     process: Process,
     rlimits: Vec<Rlimit>,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
-    let failure = match container(&mut outlet, create, process, rlimits, proof) {
+    let failure = match container(&mut outlet, create, process, rlimits, proc, proof) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -33,6 +35,7 @@ fn container(
     mut create: Create,
     process: Process,
     rlimits: Vec<Rlimit>,
+    mut proc: Proc,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
@@ -41,11 +44,10 @@ fn container(
     let output =
         Output { stdout: stdout.map(Slot::take).transpose()?, stderr: stderr.map(Slot::take).transpose()? };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    process::join_keyring(outlet, &process)?;
+    process::join_keyring(outlet, &process, &proc)?;
     if create.loopback {
         corten_sys::network::loopback_up().doing(|| "bring the loopback interface up")?;
     }
-    let proc = sysctl::Proc::for_sysctls(&create.sysctls)?;
     let mut prepared = create.rootfs.prepare()?;
     if create.runtime_hooks {
         outlet.report(&Report::Prepared, None)?;
@@ -56,10 +58,10 @@ fn container(
     process::make_cwd(&process)?;
     terminal::attach(outlet, &process, true)?;
     name_host(create.hostname.as_deref(), create.domainname.as_deref())?;
-    proc.write(&create.sysctls)?;
+    proc.write_sysctls(&create.sysctls)?;
     prepared.seal()?;
     outlet.wait()?;
-    let mut program = process::prepare(outlet, process, rlimits, proof)?;
+    let mut program = process::prepare(outlet, process, rlimits, proc, proof)?;
     program.filter(outlet, !create.start_container.is_empty(), proof)?;
     if let Some(gate) = create.gate {
         wait_at(gate, outlet)?;

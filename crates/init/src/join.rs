@@ -6,6 +6,7 @@ use rustix::fs::Mode;
 use crate::namespaces::Late;
 use crate::outlet::Outlet;
 use crate::payload::{Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::Channel;
 use crate::{Doing, Result, Stage, credentials, process, scheduling, terminal};
 
@@ -26,10 +27,11 @@ pub(crate) fn run(
     process: Process,
     rlimits: Vec<Rlimit>,
     container: Container,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> ! {
     let mut outlet = Outlet::Runtime(channel);
-    let failure = match program(&mut outlet, process, rlimits, container, proof) {
+    let failure = match program(&mut outlet, process, rlimits, container, proc, proof) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -42,6 +44,7 @@ fn program(
     process: Process,
     rlimits: Vec<Rlimit>,
     container: Container,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> Result<std::convert::Infallible> {
     outlet.wait()?;
@@ -55,8 +58,8 @@ fn program(
     }
     credentials::set_not_dumpable()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    process::join_keyring(outlet, &process)?;
+    process::join_keyring(outlet, &process, &proc)?;
     terminal::attach(outlet, &process, false)?;
-    let program = process::prepare(outlet, process, rlimits, proof)?;
+    let program = process::prepare(outlet, process, rlimits, proc, proof)?;
     program.execute(outlet, proof)
 }

@@ -1,4 +1,5 @@
-//! The last steps that restrain this process, each taken once: resource limits, and the seccomp filter.
+//! The last steps that restrain this process, each taken once: the labels of security modules, which are in force from the execve
+//! on, resource limits, and the seccomp filter.
 //!
 //! The filter is the user's program's, and may forbid anything; so what comes after it is little. With no_new_privs that is the execve
 //! alone (and whatever startContainer hooks are; and the wait at the gate, where there is a listener). Without no_new_privs the filter
@@ -22,20 +23,29 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::outlet::Outlet;
-use crate::payload::{Rlimit, Seccomp};
+use crate::payload::{Labels, Rlimit, Seccomp};
+use crate::proc::Proc;
 use crate::protocol::{Channel, Report};
-use crate::{Doing, Failure, Kind, Result, Stage};
+use crate::{Doing, Failure, Kind, Result, Stage, lsm};
 
 /// The last steps.
 #[derive(Debug)]
 pub(crate) struct Last {
-    rlimits: Option<Vec<Rlimit>>,
+    settled: Option<Settled>,
     filter: Option<Seccomp>,
 }
 
+/// What comes before the filter.
+#[derive(Debug)]
+struct Settled {
+    labels: Labels,
+    proc: Proc,
+    rlimits: Vec<Rlimit>,
+}
+
 impl Last {
-    pub(crate) fn new(rlimits: Vec<Rlimit>, filter: Option<Seccomp>) -> Self {
-        Self { rlimits: Some(rlimits), filter }
+    pub(crate) fn new(labels: Labels, proc: Proc, rlimits: Vec<Rlimit>, filter: Option<Seccomp>) -> Self {
+        Self { settled: Some(Settled { labels, proc, rlimits }), filter }
     }
 
     /// Whether there is a filter to be loaded whose listener the runtime is to get.
@@ -45,7 +55,9 @@ impl Last {
 
     /// What has to be done before the filter, which may forbid it.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        let Some(rlimits) = self.rlimits.take() else { return Ok(()) };
+        let Some(Settled { labels, proc, rlimits }) = self.settled.take() else { return Ok(()) };
+        // Before the limits: it takes descriptors.
+        lsm::label_next_exec(&proc, &labels)?;
         corten_sys::fd::close_on_exec_from(3).doing(|| "close the runtime's file descriptors")?;
         for limit in &rlimits {
             limits::set(limit.resource, Limit { soft: limit.soft, hard: limit.hard }).doing(|| {

@@ -1,6 +1,6 @@
 //! Joining and making namespaces, in the order that their permissions demand.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corten_oci::IdMapping;
 use corten_sys::namespace::{self, Namespaces};
@@ -28,24 +28,45 @@ struct Target {
 
 /// Joins the namespaces that have a path. The user namespace comes last, but for those that it gives the privileges to join;
 /// it comes before new ones are made, for it decides what they allow.
-pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>) -> Result<()> {
+///
+/// Gives a netlink socket in the network namespace where `network` asks for one and it is among them: made as soon as it is
+/// joined, for what a socket may do is what its maker may, and a user namespace takes that away.
+pub fn join_paths(proof: &SingleThreaded, joins: Vec<Join>, network: bool) -> Result<Option<OwnedFd>> {
     let mut user = None;
     let mut denied = Vec::new();
+    let mut socket = None;
+    let mut join = |target: &Target| -> rustix::io::Result<()> {
+        namespace::join(proof, target.fd.as_fd(), target.kind)?;
+        if network && target.kind == Namespaces::NET {
+            socket = Some(corten_sys::network::route_socket()?);
+        }
+        Ok(())
+    };
     for Join { kind, fd, path } in joins {
         let target = Target { kind: Namespaces::from_bits_retain(kind), fd: fd.take()?, path };
         if target.kind == Namespaces::USER {
             user = Some(target);
             continue;
         }
-        match namespace::join(proof, target.fd.as_fd(), target.kind) {
+        match join(&target) {
             Ok(()) => {}
             Err(Errno::PERM) => denied.push(target),
             Err(errno) => return Err(refused(&target, errno)),
         }
     }
-    user.iter().chain(&denied).try_for_each(|target| {
-        namespace::join(proof, target.fd.as_fd(), target.kind).map_err(|errno| refused(target, errno))
-    })
+    user.iter().chain(&denied).try_for_each(|target| join(target).map_err(|errno| refused(target, errno)))?;
+    Ok(socket)
+}
+
+/// A netlink socket in the network namespace of the process behind `pidfd`, into which this process moves for it.
+pub fn network_socket_of(proof: &SingleThreaded, pidfd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    namespace::join_process(proof, pidfd, Namespaces::NET)
+        .and_then(|()| corten_sys::network::route_socket())
+        .doing(|| "open a netlink socket in the container's network namespace")
+        .map_err(|failure| match failure.is(Errno::PERM) {
+            true => failure.hint("interfaces and routes of a new network namespace are made by root only"),
+            false => failure,
+        })
 }
 
 fn refused(target: &Target, errno: Errno) -> Failure {

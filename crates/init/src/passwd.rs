@@ -155,6 +155,8 @@ mod tests {
             umask: 0,
             capabilities: None,
             no_new_privileges: false,
+            labels: crate::payload::Labels::default(),
+            landlock: None,
             parent_death_signal: 0,
             terminal: None,
             inherit: 0,

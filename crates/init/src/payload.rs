@@ -36,6 +36,8 @@ pub struct Bootstrap {
     pub cgroup: Option<Slot>,
     /// The CPUs to run on until the process is in its control group, a bit each.
     pub cpus: Option<Vec<u64>>,
+    /// Whether the runtime is handed a netlink socket in the container's network namespace.
+    pub network: bool,
     /// Whether stage 2 must stay dumpable until its id maps are written: an unprivileged parent can write them only then.
     pub dumpable_until_mapped: bool,
 }
@@ -152,6 +154,10 @@ pub struct Process {
     pub capabilities: Option<Capabilities>,
     /// Whether execve(2) may no longer grant privileges.
     pub no_new_privileges: bool,
+    /// What security modules are asked for at the execve(2).
+    pub labels: Labels,
+    /// What the program may no longer do from the execve(2) on.
+    pub landlock: Option<Landlock>,
     /// Signal to get when the thread that made init ends; 0 for none.
     pub parent_death_signal: i32,
     /// A terminal of this size (rows, columns) as standard input, output and error; zeros keep the kernel's default.
@@ -222,6 +228,30 @@ pub struct MemoryPolicy {
     pub flags: u32,
     /// A bit each.
     pub nodes: Vec<u64>,
+}
+
+/// What security modules are asked for at the execve(2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// AppArmor profile.
+    pub apparmor: Option<String>,
+    /// SELinux context, of the program and of its session keyring.
+    pub selinux: Option<String>,
+}
+
+/// A Landlock ruleset, as bits that this kernel knows (landlock(7)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landlock {
+    /// Rights on files that are denied where no rule allows them.
+    pub fs: u64,
+    /// Rights on the network, likewise.
+    pub net: u64,
+    /// What is confined to the program and its children.
+    pub scoped: u64,
+    /// Rights that are allowed beneath a path inside the container.
+    pub paths: Vec<(String, u64)>,
+    /// Rights that are allowed for a port.
+    pub ports: Vec<(u16, u64)>,
 }
 
 /// Who runs the program.

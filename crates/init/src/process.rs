@@ -7,12 +7,14 @@ use corten_sys::thread::SingleThreaded;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 
+use crate::landlock::Ruleset;
 use crate::last::Last;
 use crate::outlet::Outlet;
 use crate::passwd::{self, Identity};
 use crate::payload::{Process, Rlimit};
+use crate::proc::Proc;
 use crate::protocol::Report;
-use crate::{Doing, Failure, Kind, Result, credentials, reaper, scheduling};
+use crate::{Doing, Failure, Kind, Result, credentials, lsm, reaper, scheduling};
 
 /// A program that is ready to run: nothing that can be known beforehand is wrong with it.
 #[derive(Debug)]
@@ -24,20 +26,23 @@ pub(crate) struct Program {
     inherit: u32,
     reaper: bool,
     last: Last,
+    ruleset: Ruleset,
 }
 
 /// Joins a session keyring of the container's own, so that the caller's keys are out of reach (keyrings(7)).
-pub(crate) fn join_keyring(outlet: &mut Outlet<'_>, process: &Process) -> Result<()> {
+pub(crate) fn join_keyring(outlet: &mut Outlet<'_>, process: &Process, proc: &Proc) -> Result<()> {
     /// Lets the user that the program runs as search the keyring.
     const USER_SEARCH: u32 = 0x08_0000;
     let Some(name) = &process.keyring else { return Ok(()) };
     let doing = || format!("join the session keyring {name:?}");
-    let key = match corten_sys::keyring::join_session(&c_string(name)?) {
-        Ok(key) => key,
-        Err(Errno::NOSYS) => {
-            return outlet.warn("this kernel has no keyrings: the session keyring stays the caller's");
-        }
-        Err(errno) => return Err(Failure::system(doing(), errno)),
+    let name = c_string(name)?;
+    let joined = lsm::label_keys(proc, &process.labels, || match corten_sys::keyring::join_session(&name) {
+        Ok(key) => Ok(Some(key)),
+        Err(Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(Failure::system(doing(), errno)),
+    })?;
+    let Some(key) = joined else {
+        return outlet.warn("this kernel has no keyrings: the session keyring stays the caller's");
     };
     let permissions = corten_sys::keyring::permissions(key).doing(doing)?;
     corten_sys::keyring::set_permissions(key, permissions | USER_SEARCH).doing(doing)
@@ -62,9 +67,12 @@ pub(crate) fn prepare(
     outlet: &mut Outlet<'_>,
     mut process: Process,
     rlimits: Vec<Rlimit>,
+    proc: Proc,
     proof: &SingleThreaded,
 ) -> Result<Program> {
     let identity = passwd::resolve(&process)?;
+    // While every directory can be searched still.
+    let ruleset = Ruleset::make(process.landlock.as_ref())?;
     give_stdio(&identity)?;
     // The directory may be closed to the user and open to root, or the other way round (a network file system).
     let early = rustix::process::chdir(&*process.cwd);
@@ -73,7 +81,7 @@ pub(crate) fn prepare(
     }
     scheduling::apply(&process)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
-    let mut last = Last::new(rlimits, process.seccomp.take());
+    let mut last = Last::new(std::mem::take(&mut process.labels), proc, rlimits, process.seccomp.take());
     if !process.no_new_privileges {
         last.load(outlet, proof)?;
     }
@@ -95,6 +103,7 @@ pub(crate) fn prepare(
         inherit: process.inherit,
         reaper: process.reaper,
         last,
+        ruleset,
     })
 }
 
@@ -213,10 +222,19 @@ impl Program {
         }
         self.last.settle()?;
         pass_on(self.inherit)?;
+        let confined = self.ruleset.is_some();
+        self.ruleset.enforce()?;
         outlet.report(&Report::Executing, None)?;
         self.last.load(outlet, proof)?;
         let errno = corten_sys::exec::execve(&self.path, &self.arguments, &self.environment);
-        Err(Failure { kind: Kind::NotFound, ..Failure::system(format!("exec {:?}", self.name), errno) })
+        let failure =
+            Failure { kind: Kind::NotFound, ..Failure::system(format!("exec {:?}", self.name), errno) };
+        Err(match errno {
+            Errno::ACCESS if confined => {
+                failure.hint("a Landlock rule must allow to execute it, and its interpreter")
+            }
+            _ => failure,
+        })
     }
 }
 

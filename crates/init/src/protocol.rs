@@ -6,8 +6,9 @@
 //! ```text
 //! runtime                         stage 1            stage 2 (init)
 //!   Hello, descriptors, Payload -->
-//!   <------ Cloned{pid} + pidfd --  (ends)
-//!   id maps, v1 cgroups
+//!   <------ Cloned{pid} + pidfd --
+//!   <---------- Network + socket --  (only where there are interfaces to make; ends)
+//!   id maps, v1 cgroups, interfaces
 //!   Continue  ------------------------------------->  mounts
 //!   <--------------------------- Prepared  (only where the runtime has hooks to run)
 //!   Continue  ------------------------------------->
@@ -77,6 +78,8 @@ pub enum Report {
         /// The process id, as the runtime's pid namespace has it.
         pid: i32,
     },
+    /// A netlink socket in the container's network namespace comes along, with the privileges of who started stage 1.
+    Network,
     /// The root file system is prepared; the runtime's hooks can run.
     Prepared,
     /// The terminal's descriptor comes along.

@@ -8,6 +8,7 @@ pub mod clone;
 pub mod exec;
 pub mod fd;
 pub mod keyring;
+pub mod landlock;
 pub mod limits;
 pub mod mount;
 pub mod namespace;

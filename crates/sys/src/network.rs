@@ -1,6 +1,6 @@
-//! Network interfaces (netdevice(7)).
+//! Network interfaces: netdevice(7) and rtnetlink(7).
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::io::Result;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -19,4 +19,27 @@ pub fn loopback_up() -> Result<()> {
     // SAFETY: SIOCSIFFLAGS reads a `struct ifreq`, which outlives the call.
     let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     result(libc::c_long::from(done)).map(drop)
+}
+
+/// A socket for rtnetlink(7), which speaks to this thread's network namespace whoever uses it. A refusal comes with the
+/// kernel's own words (`NETLINK_EXT_ACK`) and without the request repeated (`NETLINK_CAP_ACK`), Linux 4.12.
+pub fn route_socket() -> Result<OwnedFd> {
+    // The protocol 0 of this family is NETLINK_ROUTE.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        let yes: libc::c_int = 1;
+        let length = libc::socklen_t::try_from(size_of_val(&yes)).unwrap_or(libc::socklen_t::MAX);
+        // SAFETY: reads an int of the length given, which outlives the call.
+        let done = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const yes).cast::<libc::c_void>(),
+                length,
+            )
+        };
+        result(libc::c_long::from(done))?;
+    }
+    Ok(socket)
 }

@@ -15,7 +15,7 @@ pub const HOST_PACKAGES: &str = "qemu-system-x86 qemu-utils mmdebstrap zstd e2fs
 const SUITE: &str = "trixie";
 
 const PACKAGES: &str = "systemd-sysv dbus dbus-user-session libpam-systemd systemd-container polkitd kmod udev iproute2 \
-    iputils-ping procps psmisc uidmap sudo libcap2-bin attr e2fsprogs apparmor nftables iptables strace bpftool jq bats \
+    iputils-ping procps psmisc uidmap sudo libcap2-bin attr e2fsprogs apparmor checkpolicy nftables iptables strace bpftool jq bats \
     busybox-static less file xz-utils runc crun criu libcriu2 containerd containernetworking-plugins conmon podman \
     netavark aardvark-dns passt fuse-overlayfs initramfs-tools zstd util-linux";
 

@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     // These are of tests only: nothing that is delivered may depend on them.
     ("corten-testkit", &["corten-oci", "corten-sys"]),
     ("corten-oracle", &["corten-oci", "corten-seccomp", "corten-testkit"]),
-    ("xtask", &["corten", "corten-sys", "corten-testkit"]),
+    ("xtask", &["corten", "corten-cli", "corten-sys", "corten-testkit"]),
 ];
 
 /// Where `unsafe` may stand.

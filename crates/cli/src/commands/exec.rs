@@ -47,10 +47,10 @@ pub struct Exec {
     /// File to write the process id to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
-    /// SELinux label of the program (not supported by this version)
+    /// SELinux label of the program
     #[arg(long, value_name = "LABEL")]
     process_label: Option<String>,
-    /// AppArmor profile of the program (not supported by this version)
+    /// AppArmor profile of the program
     #[arg(long, value_name = "PROFILE")]
     apparmor: Option<String>,
     /// Let no execve(2) grant privileges

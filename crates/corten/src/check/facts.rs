@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use corten_cgroups::Layout;
 use rustix::fs::{Access, CWD, access};
 
+use crate::lsm;
+
 /// What was found on a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -21,8 +23,11 @@ pub(super) struct Facts {
     /// `user.max_user_namespaces`, `kernel.unprivileged_userns_clone`, `kernel.apparmor_restrict_unprivileged_userns`.
     pub(super) user_namespaces: UserNamespaces,
     pub(super) cgroups: Cgroups,
-    /// Active security modules.
-    pub(super) modules: Vec<String>,
+    /// Whether profiles of AppArmor, and labels of SELinux, have an effect.
+    pub(super) apparmor: bool,
+    pub(super) selinux: bool,
+    /// Version of Landlock's interface; 0 where there is none.
+    pub(super) landlock: u32,
     /// Actions of seccomp filters.
     pub(super) seccomp: Vec<String>,
     /// File systems that are compiled in or loaded.
@@ -83,7 +88,9 @@ impl Facts {
                 apparmor: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             },
             cgroups: Cgroups::gather(),
-            modules: list(&text("/sys/kernel/security/lsm"), ','),
+            apparmor: lsm::apparmor_is_active(),
+            selinux: lsm::selinux_is_active(),
+            landlock: lsm::landlock_abi().unwrap_or(0),
             seccomp: list(&text("/proc/sys/kernel/seccomp/actions_avail"), ' '),
             file_systems: text("/proc/filesystems")
                 .lines()

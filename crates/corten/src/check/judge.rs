@@ -202,7 +202,6 @@ fn cgroups(facts: &Facts) -> Vec<Finding> {
 }
 
 fn security(facts: &Facts) -> Vec<Finding> {
-    let module = |name: &str| facts.modules.iter().any(|known| known == name);
     let mut findings = vec![finding(
         "security",
         "seccomp",
@@ -210,10 +209,15 @@ fn security(facts: &Facts) -> Vec<Finding> {
         if facts.seccomp.is_empty() { "not in this kernel".to_owned() } else { facts.seccomp.join(" ") },
         "use a kernel that is built with CONFIG_SECCOMP_FILTER",
     )];
-    for (name, module_name) in [("AppArmor", "apparmor"), ("SELinux", "selinux"), ("Landlock", "landlock")] {
-        let detail = if module(module_name) { "active" } else { "not active" };
-        findings.push(finding("security", name, if_there(module(module_name)), detail, ""));
+    for (name, active) in [("AppArmor", facts.apparmor), ("SELinux", facts.selinux)] {
+        let detail = if active { "active" } else { "not active" };
+        findings.push(finding("security", name, if_there(active), detail, ""));
     }
+    let landlock = match facts.landlock {
+        0 => "not active".to_owned(),
+        abi => format!("ABI {abi}"),
+    };
+    findings.push(finding("security", "Landlock", if_there(facts.landlock > 0), landlock, ""));
     findings
 }
 
@@ -276,7 +280,9 @@ mod tests {
                 v2: words("cpuset cpu io memory hugetlb pids"),
                 own_writable: true,
             },
-            modules: words("landlock apparmor selinux"),
+            apparmor: true,
+            selinux: true,
+            landlock: 7,
             seccomp: words("kill_process errno allow"),
             file_systems: words("proc overlay"),
             pressure: true,

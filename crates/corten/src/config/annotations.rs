@@ -1,7 +1,8 @@
-//! Annotations of an OCI document that are more than words: those of crun that engines set, `run.oci.…`.
+//! Annotations of an OCI document that are more than words: those of crun that engines set, `run.oci.…`, and one of ours.
 
 use std::path::PathBuf;
 
+use super::landlock::{self, Landlock};
 use crate::{Error, Result, oci};
 
 /// What a document's annotations ask for.
@@ -13,6 +14,10 @@ pub(super) struct Asked {
     pub(super) hook_stdout: Option<PathBuf>,
     /// `run.oci.hooks.stderr`.
     pub(super) hook_stderr: Option<PathBuf>,
+    /// `run.oci.mount_context_type`: which mount option takes the label of mounts.
+    pub(super) mount_context_type: Option<String>,
+    /// `org.corten.process.landlock`: what the specification has no field for yet.
+    pub(super) landlock: Option<Landlock>,
 }
 
 /// What would make a weaker or another container if it were not heeded.
@@ -53,6 +58,8 @@ pub(super) fn read(annotations: &oci::Map<String>) -> Result<Asked> {
         keep_original_groups,
         hook_stdout: path("run.oci.hooks.stdout")?,
         hook_stderr: path("run.oci.hooks.stderr")?,
+        mount_context_type: value("run.oci.mount_context_type").map(str::to_owned),
+        landlock: value(landlock::ANNOTATION).map(Landlock::from_annotation).transpose()?,
     })
 }
 

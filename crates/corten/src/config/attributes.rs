@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::landlock::Landlock;
 use super::names::{capability_mask, rlimit_resource};
 use super::scheduling;
 use crate::{Error, Result, oci};
@@ -17,6 +18,7 @@ pub(crate) struct Attributes {
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) apparmor_profile: Option<String>,
     pub(crate) label: Option<String>,
+    pub(crate) landlock: Option<Landlock>,
     pub(crate) scheduler: Option<oci::Scheduler>,
     pub(crate) io_priority: Option<oci::IoPriority>,
     pub(crate) cpu_affinity: Option<oci::CpuAffinity>,
@@ -51,6 +53,7 @@ impl Attributes {
             oom_score_adj: *oom_score_adj,
             apparmor_profile: non_empty(apparmor_profile),
             label: non_empty(selinux_label),
+            landlock: None,
             scheduler: scheduler.clone(),
             io_priority: io_priority.clone(),
             cpu_affinity: exec_cpu_affinity.clone(),
@@ -68,6 +71,7 @@ impl Attributes {
             oom_score_adj: own.oom_score_adj.or(base.oom_score_adj),
             apparmor_profile: own.apparmor_profile.or_else(|| base.apparmor_profile.clone()),
             label: own.label.or_else(|| base.label.clone()),
+            landlock: own.landlock.or_else(|| base.landlock.clone()),
             scheduler: own.scheduler.or_else(|| base.scheduler.clone()),
             io_priority: own.io_priority.or_else(|| base.io_priority.clone()),
             cpu_affinity: own.cpu_affinity.or_else(|| base.cpu_affinity.clone()),
@@ -97,7 +101,15 @@ impl Attributes {
         self.scheduler.as_ref().map(scheduling::scheduler).transpose()?;
         self.io_priority.as_ref().map(scheduling::io_priority).transpose()?;
         self.cpu_affinity.as_ref().map(scheduling::cpus).transpose()?;
-        Ok(())
+        let texts = [("apparmorProfile", &self.apparmor_profile), ("selinuxLabel", &self.label)];
+        for (field, text) in texts {
+            if text.as_ref().is_some_and(|text| text.is_empty() || text.contains(['\0', '\n'])) {
+                return Err(Error::invalid(format!(
+                    "{field} is empty, or has a character that no label has"
+                )));
+            }
+        }
+        self.landlock.as_ref().map_or(Ok(()), Landlock::validate)
     }
 
     /// What is ignored, one sentence each.

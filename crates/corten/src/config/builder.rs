@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Config;
 use super::cgroup::Cgroup;
 use super::fields::Fields;
+use super::landlock::Landlock;
 use super::namespace::{Namespace, Namespaces};
 use super::network::{Network, Route};
 use crate::{Result, oci};
@@ -94,9 +95,16 @@ impl ConfigBuilder {
         self
     }
 
-    /// SELinux context of the mounts. Not supported by this version.
+    /// SELinux label of the mounts that take one: new file systems but procfs and sysfs, and no bind mount. The start fails
+    /// where SELinux is not active.
     pub fn mount_label(mut self, label: impl Into<String>) -> Self {
         self.0.mount_label = Some(label.into());
+        self
+    }
+
+    /// Which mount option takes the label: `context` (the default), `fscontext`, `defcontext` or `rootcontext` (mount(8)).
+    pub fn mount_context_type(mut self, option: impl Into<String>) -> Self {
+        self.0.mount_context_type = Some(option.into());
         self
     }
 
@@ -161,19 +169,29 @@ impl ConfigBuilder {
         self
     }
 
-    /// Network interfaces; need a network namespace. This version supports the loopback interface.
+    /// Network interfaces, made when init starts and removed with the container; need a network namespace.
+    ///
+    /// The loopback interface of a new namespace is up in any case. A [veth pair](crate::NetworkKind::Veth) needs a caller who
+    /// may make interfaces on the host; what is wrong with one on this host, such as a bridge that is not there, its start tells.
     pub fn networks(mut self, networks: Vec<Network>) -> Self {
         self.0.networks = networks;
         self
     }
 
-    /// Routes; need a network namespace. Not supported by this version.
+    /// Routes, made after the interfaces; need a network namespace. Those without a gateway come first, so that they can lead to the
+    /// gateways of others.
     pub fn routes(mut self, routes: Vec<Route>) -> Self {
         self.0.routes = routes;
         self
     }
 
-    /// Network devices to move into the container, by their name on the host. Not supported by this version.
+    /// Network devices of the host to move into the container, by their name there (specification:
+    /// `config-linux.md#network-devices`); need a network namespace and a caller who is root.
+    ///
+    /// A device keeps its lasting addresses for use beyond the link, of IPv6 too, and all else but its routes, and is brought up. A
+    /// new name that ends in `%d` gets the first number that is free. Where the start fails, what was moved is moved back and made
+    /// what it was, but for the routes. With the namespace the kernel moves physical devices back to the initial namespace, under
+    /// their new names, and destroys virtual ones (network_namespaces(7)).
     pub fn net_devices(mut self, devices: oci::Map<oci::NetDevice>) -> Self {
         self.0.net_devices = devices;
         self
@@ -216,15 +234,24 @@ impl ConfigBuilder {
         self
     }
 
-    /// AppArmor profile of the programs. Not supported by this version.
+    /// AppArmor profile of the programs, in force from their execve(2) on. The start fails where AppArmor is not active or
+    /// the profile is not loaded.
     pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
         self.0.attributes.apparmor_profile = Some(profile.into());
         self
     }
 
-    /// SELinux label of the programs. Not supported by this version.
+    /// SELinux label of the programs, in force from their execve(2) on, and of their session keyring. The start fails where
+    /// SELinux is not active or its policy does not know the label.
     pub fn process_label(mut self, label: impl Into<String>) -> Self {
         self.0.attributes.label = Some(label.into());
+        self
+    }
+
+    /// What the programs may no longer do, whoever they run as; by default nothing of the kind. They need
+    /// [`no_new_privileges`](Self::no_new_privileges), or CAP_SYS_ADMIN in their effective set.
+    pub fn landlock(mut self, landlock: Landlock) -> Self {
+        self.0.attributes.landlock = Some(landlock);
         self
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Fields {
     pub(crate) no_pivot_root: bool,
     pub(crate) mounts: Vec<oci::Mount>,
     pub(crate) mount_label: Option<String>,
+    pub(crate) mount_context_type: Option<String>,
     pub(crate) devices: Vec<oci::Device>,
     pub(crate) mask_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,

@@ -2,12 +2,15 @@
 //!
 //! [`Config::builder`] makes one in a program, [`Config::from_spec`] from the `config.json` of an OCI bundle.
 
+mod address;
 mod annotations;
 mod attributes;
 mod builder;
 mod cgroup;
 mod defaults;
 mod fields;
+mod interfaces;
+pub(crate) mod landlock;
 mod lists;
 mod names;
 mod namespace;
@@ -28,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use builder::ConfigBuilder;
 pub use cgroup::Cgroup;
 pub use defaults::{default_device_rules, default_devices};
+pub use landlock::{Landlock, LandlockPath, LandlockPort, LandlockRules, LandlockRuleset};
 pub use names::{capability_names, rlimit_names};
 pub use namespace::{Namespace, Namespaces};
 pub use network::{Network, NetworkKind, Route};
@@ -35,6 +39,7 @@ pub use read::{read_process, read_spec};
 pub use scheduling::{memory_policy_flags, memory_policy_modes};
 pub use spec::SpecOptions;
 
+pub(crate) use address::{Prefix, hardware_address, is_name_template};
 pub(crate) use attributes::Attributes;
 pub(crate) use names::{capability_mask, rlimit_resource};
 pub(crate) use scheduling::{cpus, io_priority, memory_policy, personality, scheduler};
@@ -73,9 +78,11 @@ impl Config {
         validate::warnings(&self.0)
     }
 
-    /// Refuses what is valid in itself and would change this host: sysctls of a namespace that is the caller's own.
+    /// Refuses what is valid in itself and would change this host: sysctls and interfaces of a namespace that is the
+    /// caller's own.
     pub(crate) fn check_host(&self) -> Result<()> {
-        sysctl::check_host(&self.0)
+        sysctl::check_host(&self.0)?;
+        interfaces::check_host(&self.0)
     }
 
     /// The filter that its seccomp profile means, where it has one.
@@ -147,6 +154,7 @@ getters! { c;
     no_pivot_root -> bool = c.no_pivot_root;
     mounts -> &[oci::Mount] = &c.mounts;
     mount_label -> Option<&str> = c.mount_label.as_deref();
+    mount_context_type -> &str = c.mount_context_type.as_deref().unwrap_or("context");
     devices -> &[oci::Device] = &c.devices;
     mask_paths -> &[String] = &c.mask_paths;
     readonly_paths -> &[String] = &c.readonly_paths;
@@ -168,6 +176,7 @@ getters! { c;
     oom_score_adj -> Option<i32> = c.attributes.oom_score_adj;
     apparmor_profile -> Option<&str> = c.attributes.apparmor_profile.as_deref();
     process_label -> Option<&str> = c.attributes.label.as_deref();
+    landlock -> Option<&Landlock> = c.attributes.landlock.as_ref();
     scheduler -> Option<&oci::Scheduler> = c.attributes.scheduler.as_ref();
     io_priority -> Option<&oci::IoPriority> = c.attributes.io_priority.as_ref();
     exec_cpu_affinity -> Option<&oci::CpuAffinity> = c.attributes.cpu_affinity.as_ref();

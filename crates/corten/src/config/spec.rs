@@ -64,7 +64,8 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
     if path.is_empty() {
         return Err(Error::invalid("root.path must not be empty"));
     }
-    let Asked { keep_original_groups, hook_stdout, hook_stderr } = annotations::read(annotations)?;
+    let Asked { keep_original_groups, hook_stdout, hook_stderr, mount_context_type, landlock } =
+        annotations::read(annotations)?;
     let own = Fields {
         version: version.clone(),
         annotations: annotations.clone(),
@@ -73,7 +74,11 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         mounts: mounts.iter().map(|mount| from_bundle(mount, &bundle)).collect(),
         hostname: non_empty(hostname),
         domainname: non_empty(domainname),
-        attributes: process.as_ref().map(Attributes::from_spec).unwrap_or_default(),
+        attributes: Attributes {
+            landlock,
+            ..process.as_ref().map(Attributes::from_spec).unwrap_or_default()
+        },
+        mount_context_type,
         hooks: hooks.clone().unwrap_or_default(),
         hook_stdout,
         hook_stderr,

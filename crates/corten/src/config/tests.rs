@@ -296,16 +296,7 @@ fn a_unit_of_systemd_comes_from_the_path_and_the_annotations() {
 
 #[test]
 fn what_this_version_lacks_is_refused_by_its_name() {
-    let process = |field: &str, value: Value| {
-        let mut process = json!({"cwd": "/"});
-        process[field] = value;
-        ("/process", process)
-    };
     let lacking = [
-        ("linux.mountLabel", ("/linux/mountLabel", json!("x"))),
-        ("linux.netDevices", ("/linux/netDevices", json!({"eth0": {}}))),
-        ("process.apparmorProfile", process("apparmorProfile", json!("x"))),
-        ("process.selinuxLabel", process("selinuxLabel", json!("x"))),
         ("solaris", ("/solaris", json!({}))),
         ("windows", ("/windows", json!({}))),
         ("vm", ("/vm", json!({}))),
@@ -315,11 +306,6 @@ fn what_this_version_lacks_is_refused_by_its_name() {
     for (name, change) in lacking {
         let words = format!("{name} is not supported by this version of corten");
         refused(ErrorKind::Unsupported, &[change], &words);
-    }
-    let builder = || Config::builder("/r").namespaces([Namespace::Mount, Namespace::Net]);
-    let veth = Network { kind: NetworkKind::Veth, ..Network::default() };
-    for builder in [builder().networks(vec![veth]), builder().routes(vec![Route::default()])] {
-        assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Unsupported);
     }
     let error = Config::builder("/r").namespaces([Namespace::Pid]).build().unwrap_err();
     assert!(error.to_string().contains("without a mount namespace"), "{error}");
@@ -340,6 +326,47 @@ fn absent_and_empty_ask_for_nothing() {
     .unwrap();
     assert_eq!((config.hostname(), config.root_propagation()), (None, None));
     assert_eq!((config.apparmor_profile(), &config.cgroup().path), (None, &None));
+}
+
+#[test]
+fn labels_and_landlock_are_taken() {
+    let landlock = r#"{"ruleset":{"handledAccessFS":["write_file"]}}"#;
+    let config = build(with(&[
+        ("/linux/mountLabel", json!("u:r:t:s0")),
+        ("/process", json!({"cwd": "/", "apparmorProfile": "profile", "selinuxLabel": "u:r:p:s0"})),
+        (
+            "/annotations",
+            json!({"org.corten.process.landlock": landlock, "run.oci.mount_context_type": "fscontext"}),
+        ),
+    ]))
+    .unwrap();
+    assert_eq!((config.mount_label(), config.mount_context_type()), (Some("u:r:t:s0"), "fscontext"));
+    assert_eq!((config.apparmor_profile(), config.process_label()), (Some("profile"), Some("u:r:p:s0")));
+    assert_eq!(config.landlock().unwrap().ruleset.handled_access_fs, ["write_file"]);
+    let saved: Config = serde_json::from_value(serde_json::to_value(&config).unwrap()).unwrap();
+    assert_eq!(saved, config);
+}
+
+#[test]
+fn labels_that_cannot_be_are_refused() {
+    let annotation = |name: &str, value: &str| ("/annotations", json!({ name: value }));
+    let process = |field: &str| ("/process", json!({"cwd": "/", field: "a\nb"}));
+    let bad = [
+        (
+            annotation("org.corten.process.landlock", "{}"),
+            "annotation org.corten.process.landlock: missing field",
+        ),
+        (
+            annotation("org.corten.process.landlock", r#"{"ruleset":{"scoped":["x"]}}"#),
+            "no access right \"x\"",
+        ),
+        (annotation("run.oci.mount_context_type", "size"), "takes an SELinux label"),
+        (process("apparmorProfile"), "apparmorProfile is empty, or has a character"),
+        (process("selinuxLabel"), "selinuxLabel is empty, or has a character"),
+    ];
+    for (change, words) in bad {
+        refused(ErrorKind::InvalidConfig, &[change], words);
+    }
 }
 
 #[test]

@@ -1,28 +1,9 @@
 //! What this version of Corten lacks, by name: asked for, it is refused and never ignored.
 
-use super::attributes::Attributes;
-use super::fields::Fields;
-use super::network::NetworkKind;
 use crate::{Error, Result, oci};
 
 /// A name in the words of `config.json`, and whether a configuration asks for it.
 type Lacking<T> = (&'static str, fn(&T) -> bool);
-
-/// Of a container.
-pub(super) const FIELDS: [Lacking<Fields>; 4] = [
-    ("linux.mountLabel", |c| c.mount_label.is_some()),
-    ("linux.netDevices", |c| !c.net_devices.is_empty()),
-    ("a network interface other than loopback", |c| {
-        c.networks.iter().any(|n| n.kind != NetworkKind::Loopback)
-    }),
-    ("a network route", |c| !c.routes.is_empty()),
-];
-
-/// Of a program, in a container's configuration or in its own.
-pub(super) const ATTRIBUTES: [Lacking<Attributes>; 2] = [
-    ("process.apparmorProfile", |a| a.apparmor_profile.is_some()),
-    ("process.selinuxLabel", |a| a.label.is_some()),
-];
 
 /// What other platforms have, of a whole `config.json`.
 pub(super) const PLATFORMS: [Lacking<oci::Spec>; 5] = [

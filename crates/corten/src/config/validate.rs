@@ -7,14 +7,12 @@ use serde_json::Value;
 use super::attributes::Attributes;
 use super::fields::Fields;
 use super::namespace::Namespace;
-use super::network::Network;
 use super::spec::is_bind;
-use super::{resources, scheduling, seccomp, sysctl, unsupported};
+use super::{interfaces, resources, scheduling, seccomp, sysctl};
 use crate::{Error, Result, oci};
 
 /// Refuses what cannot be, and what this version lacks.
 pub(super) fn validate(fields: &Fields) -> Result<()> {
-    unsupported::refuse(&unsupported::FIELDS, fields)?;
     strings(fields)?;
     version(&fields.version)?;
     namespaces(fields)?;
@@ -24,7 +22,7 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     paths(fields)?;
     fields.mounts.iter().try_for_each(mount)?;
     fields.devices.iter().try_for_each(device)?;
-    fields.networks.iter().try_for_each(network)?;
+    interfaces::validate(fields)?;
     hooks(&fields.hooks)?;
     sysctl::validate(fields)?;
     resources::validate(&fields.cgroup)?;
@@ -39,7 +37,6 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
 
 /// Refuses what a program cannot have, and what this version lacks.
 pub(crate) fn attributes(attributes: &Attributes) -> Result<()> {
-    unsupported::refuse(&unsupported::ATTRIBUTES, attributes)?;
     attributes.validate()
 }
 
@@ -219,6 +216,14 @@ fn paths(fields: &Fields) -> Result<()> {
     fields.hook_stderr.iter().try_for_each(|path| absolute("the file of hooks' errors", path))?;
     fields.mask_paths.iter().try_for_each(|path| absolute("maskedPaths:", Path::new(path)))?;
     fields.readonly_paths.iter().try_for_each(|path| absolute("readonlyPaths:", Path::new(path)))?;
+    if fields.mount_label.as_ref().is_some_and(String::is_empty) {
+        return Err(Error::invalid("mountLabel is empty"));
+    }
+    if let Some(word) = &fields.mount_context_type
+        && !["context", "fscontext", "defcontext", "rootcontext"].contains(&word.as_str())
+    {
+        return Err(Error::invalid(format!("{word:?} is no mount option that takes an SELinux label")));
+    }
     let known = ["shared", "slave", "private", "unbindable"];
     match &fields.root_propagation {
         Some(word) if !known.contains(&word.strip_prefix('r').unwrap_or(word)) => {
@@ -261,20 +266,6 @@ fn device(device: &oci::Device) -> Result<()> {
         _ => "its type is not one of c, u, b, p",
     };
     Err(Error::invalid(format!("invalid device {path:?}: {problem}")))
-}
-
-/// The loopback interface is what the kernel makes it; Go's library keeps an address and a gateway all the same.
-fn network(network: &Network) -> Result<()> {
-    let kept = Network {
-        name: network.name.clone(),
-        address: network.address.clone(),
-        gateway: network.gateway.clone(),
-        ..Network::loopback()
-    };
-    if *network != kept || !matches!(network.name.as_str(), "" | "lo") {
-        return Err(Error::invalid("a loopback interface has no settings but an address and a gateway"));
-    }
-    Ok(())
 }
 
 fn hooks(hooks: &oci::Hooks) -> Result<()> {

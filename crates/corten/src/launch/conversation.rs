@@ -108,6 +108,14 @@ impl Conversation {
         self.pid
     }
 
+    /// The netlink socket in the container's network namespace, which was asked for.
+    pub(crate) fn network_socket(&mut self) -> Result<OwnedFd> {
+        match listen(&mut self.channel, ErrorStage::Bootstrap)? {
+            Some((Report::Network, Some(socket))) => Ok(socket),
+            _ => Err(silence()),
+        }
+    }
+
     /// Lets stage 2 go on.
     pub(crate) fn proceed(&mut self) -> Result<()> {
         match self.channel.send(&Order::Continue, None) {

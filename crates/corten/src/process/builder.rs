@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use super::{Process, Stdio, User};
 use crate::config::{Attributes, validate_attributes};
 use crate::oci::{self, ConsoleSize};
-use crate::{Error, Result};
+use crate::{Error, Landlock, Result};
 
 /// Builds a [`Process`].
 #[derive(Debug, Default)]
@@ -124,15 +124,22 @@ impl ProcessBuilder {
         self
     }
 
-    /// AppArmor profile. Not supported by this version.
+    /// AppArmor profile, in force from the execve(2) on; by default the container's.
     pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
         self.attributes.apparmor_profile = Some(profile.into());
         self
     }
 
-    /// SELinux label. Not supported by this version.
+    /// SELinux label of the program, in force from the execve(2) on, and of its session keyring; by default the container's.
     pub fn selinux_label(mut self, label: impl Into<String>) -> Self {
         self.attributes.label = Some(label.into());
+        self
+    }
+
+    /// What it may no longer do, in place of what the container's programs may not. It needs
+    /// [`no_new_privileges`](Self::no_new_privileges), or CAP_SYS_ADMIN in its effective set.
+    pub fn landlock(mut self, landlock: Landlock) -> Self {
+        self.attributes.landlock = Some(landlock);
         self
     }
 
@@ -191,6 +198,7 @@ impl ProcessBuilder {
     }
 
     /// Whether a small process 1 stands before the program, which reaps orphans and forwards signals.
+    /// The program's AppArmor profile, SELinux label and Landlock ruleset are not that process's.
     pub fn init_reaper(mut self, yes: bool) -> Self {
         self.init_reaper = yes;
         self

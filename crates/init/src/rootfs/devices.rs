@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
+use super::over_proc;
 use super::plan::{Node, Rootfs};
 use super::root::{self, Root};
 use super::tree::{attach, clone_tree};
@@ -59,6 +60,7 @@ pub(super) fn make(plan: &Rootfs, root: &Root, host: Vec<Option<OwnedFd>>) -> Re
     let made = nodes.iter().zip(host).try_for_each(|(node, host)| match host {
         Some(host) => {
             let place = root.file(&node.path)?;
+            over_proc::check_place(root, &place, &node.path, &host)?;
             attach(&host, place).doing(|| format!("bind mount the device {}", node.path.display()))
         }
         None => make_node(node, root),
@@ -126,5 +128,6 @@ pub fn bind_console(slave: BorrowedFd<'_>) -> Result<()> {
         return Err(Failure::invalid("/dev/console in the container is a directory"));
     }
     let tree = clone_tree(slave, Path::new(""), false).doing(doing)?;
+    over_proc::check_place(&root, &place, Path::new("/dev/console"), &tree)?;
     attach(tree.as_fd(), place).doing(doing)
 }

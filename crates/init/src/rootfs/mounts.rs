@@ -11,6 +11,8 @@ use super::copy_up;
 use super::devices;
 use super::idmap::{IdMapped, Idmap, Mapping, Source};
 use super::isolate;
+use super::label;
+use super::over_proc;
 use super::plan::{FileSystem, Hierarchy, Rootfs, Step, What};
 use super::root::{self, Root};
 use super::tree::{attach, clone_tree, make, set_propagation};
@@ -124,12 +126,7 @@ fn open_source(step: &mut Step) -> Result<Option<OwnedFd>> {
         Some(slot) => slot.take()?,
         None => clone_tree(CWD, source, *recursive).doing(doing)?,
     };
-    if step.destination == Path::new("/proc") {
-        const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-        if rustix::fs::fstatfs(&tree).doing(doing)?.f_type as i64 != PROC_SUPER_MAGIC {
-            return Err(Failure::invalid("/proc can only be a mount of type proc, or a bind mount of one"));
-        }
-    }
+    over_proc::check_source(&tree, &step.destination)?;
     Ok(Some(tree))
 }
 
@@ -142,18 +139,19 @@ impl Prepared {
                     true => self.root.directory(&step.destination)?,
                     false => self.root.file(&step.destination)?,
                 };
+                over_proc::check_place(&self.root, &place, &step.destination, &tree)?;
                 let doing = || bind(path, &step.destination);
                 set_exactly(tree.as_fd(), step).doing(doing)?;
                 spread(tree.as_fd(), step).doing(doing)?;
                 attach(&tree, place).doing(doing)
             }
             What::FileSystem { .. } => self.file_system(step, source),
-            What::Cgroups { hierarchies, namespace } => self.cgroups(step, hierarchies, *namespace),
+            What::Cgroups { .. } => self.cgroups(step),
         }
     }
 
     fn file_system(&mut self, step: &Step, made: Option<OwnedFd>) -> Result<()> {
-        let What::FileSystem { fs, copy_up, .. } = &step.what else { return Ok(()) };
+        let What::FileSystem { fs, copy_up, relabel, .. } = &step.what else { return Ok(()) };
         let FileSystem { kind, source, .. } = fs;
         let at = step.destination.display();
         let doing = || format!("mount {kind:?} (source {source:?}) at {at}");
@@ -167,10 +165,14 @@ impl Prepared {
             let mode = rustix::fs::fstat(&place).doing(doing)?.st_mode & 0o7777;
             rustix::fs::chmodat(&mount, ".", Mode::from_raw_mode(mode), AtFlags::empty()).doing(doing)?;
         }
+        over_proc::check_place(&self.root, &place, &step.destination, &mount)?;
         if *copy_up {
             copy_up::copy_up(&place, &mount).map_err(|failure| during(doing(), failure))?;
         }
         attach(&mount, &place).doing(doing)?;
+        if let Some(label) = relabel {
+            label::relabel(&mount, label).doing(|| format!("label {at} {label:?}"))?;
+        }
         spread(mount.as_fd(), step).doing(doing)?;
         if later {
             self.readonly_later.push(mount);
@@ -197,23 +199,26 @@ impl Prepared {
     }
 
     /// The control groups: the v2 hierarchy, or a directory of the v1 hierarchies.
-    fn cgroups(&mut self, step: &Step, hierarchies: &[Hierarchy], namespace: bool) -> Result<()> {
+    fn cgroups(&mut self, step: &Step) -> Result<()> {
+        let What::Cgroups { hierarchies, namespace, directory } = &step.what else { return Ok(()) };
         let at = step.destination.display();
         let attributes = Attributes::from_bits_retain(step.set);
         let place = self.root.directory(&step.destination)?;
-        if let [only] = hierarchies
+        if let [only] = &hierarchies[..]
             && only.name.is_empty()
         {
-            let mount = cgroup_mount(only, namespace, attributes)?;
+            let mount = cgroup_mount(only, *namespace, attributes)?;
+            over_proc::check_place(&self.root, &place, &step.destination, &mount)?;
             attach(&mount, &place).doing(|| format!("mount the control groups at {at}"))?;
             return spread(mount.as_fd(), step).doing(|| format!("mount the control groups at {at}"));
         }
         let plain = Attributes::NOSUID | Attributes::NODEV | Attributes::NOEXEC;
-        let directory = make(&FileSystem::plain("tmpfs", &["mode=755"]), plain)?;
+        let directory = make(directory, plain)?;
+        over_proc::check_place(&self.root, &place, &step.destination, &directory)?;
         attach(&directory, &place).doing(|| format!("mount the control groups at {at}"))?;
         for hierarchy in hierarchies {
             let place = self.root.directory(&step.destination.join(&hierarchy.name))?;
-            let mount = cgroup_mount(hierarchy, namespace, attributes)?;
+            let mount = cgroup_mount(hierarchy, *namespace, attributes)?;
             attach(&mount, place).doing(|| format!("mount the control groups {} at {at}", hierarchy.name))?;
             let controllers: Vec<_> = hierarchy.options.iter().filter(|o| !o.starts_with("name=")).collect();
             for controller in controllers.iter().filter(|c| controllers.len() > 1 && ***c != hierarchy.name) {

@@ -7,7 +7,9 @@ use corten_sys::mount::Propagation;
 use serde::{Deserialize, Serialize};
 
 use super::idmap::{self, Container, Idmap};
+use super::label;
 use super::options::Options;
+use super::over_proc;
 use super::root::clean;
 use crate::inherited::Slot;
 use crate::{Failure, Result};
@@ -25,6 +27,8 @@ pub struct Request<'a> {
     pub propagation: Option<&'a str>,
     /// Whether the root is changed without pivot_root(2), as an initial ram file system demands.
     pub no_pivot: bool,
+    /// The SELinux option and label of mounts that take one, such as `context`.
+    pub mount_label: Option<(&'a str, &'a str)>,
     /// Mounts in their order.
     pub mounts: &'a [Mount],
     /// Device nodes, the default ones among them.
@@ -99,9 +103,15 @@ pub(super) enum What {
     /// A part of the host.
     Bind { source: PathBuf, recursive: bool, tree: Option<Slot> },
     /// A file system.
-    FileSystem { fs: FileSystem, copy_up: bool, tree: Option<Slot> },
-    /// The control groups.
-    Cgroups { hierarchies: Vec<Hierarchy>, namespace: bool },
+    FileSystem {
+        fs: FileSystem,
+        copy_up: bool,
+        tree: Option<Slot>,
+        /// A label for the root of a file system that takes none as an option.
+        relabel: Option<String>,
+    },
+    /// The control groups; `directory` is what holds several hierarchies.
+    Cgroups { hierarchies: Vec<Hierarchy>, namespace: bool, directory: FileSystem },
 }
 
 /// A file system to make.
@@ -132,20 +142,6 @@ pub(super) struct Node {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
-
-/// What may be mounted over a file of /proc: files that containers are shown instead of the host's.
-const OVER_PROC: [&str; 10] = [
-    "/proc/cpuinfo",
-    "/proc/diskstats",
-    "/proc/meminfo",
-    "/proc/stat",
-    "/proc/swaps",
-    "/proc/uptime",
-    "/proc/loadavg",
-    "/proc/slabinfo",
-    "/proc/sys/kernel/ns_last_pid",
-    "/proc/sys/crypto/fips_enabled",
-];
 
 /// Plans the root file system of a container.
 pub fn plan(request: &Request<'_>) -> Result<Rootfs> {
@@ -215,9 +211,13 @@ fn step(mount: &Mount, request: &Request<'_>) -> Result<Step> {
     if idmap.is_some() && matches!(what, What::Cgroups { .. }) {
         return Err(Failure::invalid(format!("mounts: control groups at {destination} cannot be id-mapped")));
     }
-    if path.starts_with("/proc") {
-        check_proc(&path, &what)?;
-    }
+    // That the source of a bind mount is a procfs is checked when it is opened.
+    let may_be_procfs = match &what {
+        What::FileSystem { fs, .. } => fs.kind == "proc",
+        What::Bind { .. } => true,
+        What::Cgroups { .. } => false,
+    };
+    over_proc::check(&path, may_be_procfs)?;
     let spreads =
         |(kind, recursive): &(Propagation, bool)| Spread { bits: kind.bits(), recursive: *recursive };
     Ok(Step {
@@ -252,30 +252,26 @@ fn what(mount: &Mount, path: &Path, options: &Options, request: &Request<'_>) ->
     };
     if kind == "cgroup" || kind == "cgroup2" {
         let hierarchies = request.cgroups.to_vec();
-        return Ok(What::Cgroups { hierarchies, namespace: request.cgroup_namespace });
+        let mut directory = FileSystem::plain("tmpfs", &["mode=755"]);
+        label::add(&mut directory.data, request.mount_label);
+        return Ok(What::Cgroups { hierarchies, namespace: request.cgroup_namespace, directory });
     }
+    let mut data: Vec<String> = options.data.iter().flat_map(|data| label::split(data)).collect();
+    let relabel = match kind {
+        "proc" | "sysfs" => None,
+        "mqueue" => request.mount_label.map(|(_, label)| label.to_owned()),
+        _ => {
+            label::add(&mut data, request.mount_label);
+            None
+        }
+    };
     let fs = FileSystem {
         kind: kind.to_owned(),
         source: mount.source.clone().unwrap_or_else(|| kind.to_owned()),
         flags: options.flags.clone(),
-        data: options.data.iter().flat_map(|data| data.split(',')).map(str::to_owned).collect(),
+        data,
     };
-    Ok(What::FileSystem { fs, copy_up: options.copy_up, tree: None })
-}
-
-/// What is mounted over /proc decides what the runtime itself reads and writes there (CVE-2019-16884).
-fn check_proc(path: &Path, what: &What) -> Result<()> {
-    let allowed = match what {
-        _ if path != Path::new("/proc") => OVER_PROC.iter().any(|known| path == Path::new(known)),
-        What::FileSystem { fs, .. } => fs.kind == "proc",
-        // That it is a procfs is checked when it is opened.
-        What::Bind { .. } => true,
-        What::Cgroups { .. } => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(Failure::invalid(format!("{} cannot be mounted because it is inside /proc", path.display())))
+    Ok(What::FileSystem { fs, copy_up: options.copy_up, tree: None, relabel })
 }
 
 fn node(device: &Device) -> Result<Node> {

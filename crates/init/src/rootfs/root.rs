@@ -132,6 +132,12 @@ pub(super) fn is_directory(fd: impl AsFd) -> Result<bool> {
     Ok(FileType::from_raw_mode(status.st_mode) == FileType::Directory)
 }
 
+/// What is at a path inside this process's root, for its place only; symbolic links cannot lead out of it.
+pub(crate) fn find(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Root(rustix::fs::open("/", flags, Mode::empty())?).find(path)
+}
+
 /// Opens a path of the host, for its mount only.
 pub(super) fn host(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())

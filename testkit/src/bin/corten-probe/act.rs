@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -10,9 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
-use crate::{kernel, observe};
+use crate::{kernel, network, observe};
 
 /// Runs the action; returns the exit status.
 pub fn perform(action: &str, arguments: &[String]) -> c_int {
@@ -63,12 +65,20 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
             Ok(Value::Null)
         }
         ("hostname", [name]) => Ok(rustix::system::sethostname(name.as_bytes()).map(|()| Value::Null)?),
+        ("label", [path]) => label(path),
+        ("bind", [port]) => TcpListener::bind(("127.0.0.1", number(port)?)).map(|_| Value::Null),
+        ("dial", [port]) => TcpStream::connect(("127.0.0.1", number(port)?)).map(|_| Value::Null),
+        ("signal", [pid]) => {
+            let pid = Pid::from_raw(number(pid)?).ok_or_else(|| io::Error::other("no process id"))?;
+            Ok(rustix::process::test_kill_process(pid).map(|()| Value::Null)?)
+        }
         ("save", [path]) => {
             io::copy(&mut io::stdin(), &mut fs::File::create(path)?).map(|length| json!(length))
         }
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
         ("notify", words) => notify(words),
         ("sleep", []) => pause(),
+        ("connect", [address]) => network::connect(address),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
         ("burn", [threads, milliseconds]) => burn(number(threads)?, number(milliseconds)?),
@@ -133,6 +143,13 @@ fn spy(pid: &str) -> Value {
     let followed = links.into_iter().filter(|path| fs::read_link(path).is_ok() || fs::metadata(path).is_ok());
     let open: Vec<String> = readable.chain(followed).collect();
     json!({ "seen": Path::new(&format!("/proc/{pid}")).exists(), "open": open })
+}
+
+/// What SELinux calls a file.
+fn label(path: &str) -> io::Result<Value> {
+    let mut space = [0; 1024];
+    let length = rustix::fs::getxattr(path, "security.selinux", &mut space)?;
+    Ok(json!(String::from_utf8_lossy(space.get(..length).unwrap_or_default())))
 }
 
 fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {
@@ -247,6 +264,7 @@ fn name(errno: Option<i32>) -> String {
         (libc::ENOSYS, "ENOSYS"),
         (libc::ELOOP, "ELOOP"),
         (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+        (libc::ECONNREFUSED, "ECONNREFUSED"),
     ];
     match errno {
         Some(errno) => known

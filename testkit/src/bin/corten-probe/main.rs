@@ -11,6 +11,7 @@
 mod act;
 mod agent;
 mod kernel;
+mod network;
 mod observe;
 mod trace;
 

@@ -13,6 +13,8 @@ use corten_testkit::{
 };
 use rustix::process::{Resource, getrlimit};
 
+use crate::network;
+
 /// Looks at everything.
 pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
     let uname = rustix::system::uname();
@@ -51,6 +53,7 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
         rlimits: rlimits(),
         oom_score_adj: text("/proc/self/oom_score_adj").and_then(|value| value.trim().parse().ok()),
         session_keyring: crate::kernel::session_keyring(),
+        session_keyring_label: crate::kernel::session_keyring_label(),
         mounts: text("/proc/self/mountinfo").map(|lines| Mount::parse(&lines)),
         cgroups: lines("/proc/self/cgroup"),
         fds: fds(),
@@ -61,6 +64,8 @@ pub fn observe<'a>(sysctls: impl Iterator<Item = &'a str>) -> Report {
         sysctls: sysctls.map(sysctl).collect(),
         loopback_up: loopback_up().unwrap_or(false),
         interfaces: interfaces(),
+        links: network::links(),
+        routes: network::routes(),
         personality: text("/proc/self/personality")
             .and_then(|value| u32::from_str_radix(value.trim(), 16).ok()),
         scheduling: crate::kernel::scheduling(),

@@ -1,0 +1,144 @@
+//! SELinux. A machine that has it and no policy is given a small one, which permits everything and knows few words.
+
+use std::fs;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use corten::ErrorKind;
+use corten::oci::Spec;
+use corten_testkit::{Report, Requirement, Scratch, Suite};
+
+use crate::common::{Case, Outcome, Stage, output, probe, refusal};
+use crate::{add, does_as, mount, report_of};
+
+const POLICY: &str = include_str!("policy.conf");
+const PROCESS: &str = "system_u:system_r:corten_t";
+const OTHER: &str = "system_u:system_r:corten_other_t";
+const FILE: &str = "system_u:object_r:corten_file_t";
+
+/// Loads the policy, once.
+fn load() {
+    static LOADED: OnceLock<()> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        let scratch = Scratch::new().unwrap();
+        let (source, binary) = (scratch.path().join("policy.conf"), scratch.path().join("policy"));
+        fs::write(&source, POLICY).unwrap();
+        let compiler =
+            Command::new("checkpolicy").args(["-U", "allow", "-o"]).args([&binary, &source]).status();
+        assert!(compiler.unwrap().success());
+        fs::write("/sys/fs/selinux/load", fs::read(&binary).unwrap()).unwrap();
+    });
+}
+
+fn labelled(spec: &mut Spec) {
+    spec.process.as_mut().unwrap().selinux_label = Some(PROCESS.to_owned());
+    spec.linux.as_mut().unwrap().mount_label = Some(FILE.to_owned());
+    spec.mounts.push(mount("/tmp", "tmpfs", "tmpfs", &["size=1m"]));
+}
+
+fn programs_and_their_keys_are_labelled() -> Outcome {
+    load();
+    let stage = Stage::new(labelled);
+    let report = report_of(&stage, |process| process);
+    assert_eq!(report.label.as_deref(), Some(PROCESS));
+    assert_eq!(report.session_keyring_label.as_deref(), Some(PROCESS));
+    assert!(report.session_keyring.unwrap().contains("_ses."));
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let seen = |process| -> Report {
+        let (_, text) = output(|process| container.exec(process), process);
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(seen(probe(&["report"])).label.as_deref(), Some(PROCESS));
+    assert_eq!(seen(probe(&["report"]).selinux_label(OTHER)).label.as_deref(), Some(OTHER));
+    stage.runtime.purge(container.id())?;
+    drop(child);
+    Ok(())
+}
+
+fn mounts_are_labelled() -> Outcome {
+    load();
+    let option = format!("context={FILE}");
+    for kind in ["context", "fscontext", "rootcontext"] {
+        let stage = Stage::new(|spec| {
+            labelled(spec);
+            spec.mounts.push(mount("/var", "tmpfs", "tmpfs", &["context=\"system_u:object_r:unlabeled_t\""]));
+            spec.annotations.insert("run.oci.mount_context_type".to_owned(), kind.to_owned());
+        });
+        let report = report_of(&stage, |process| process);
+        let has = |place: &str, option: &str| report.mount(place).unwrap().has(option);
+        if kind == "context" {
+            assert!(
+                ["/tmp", "/dev", "/dev/shm"].iter().all(|place| has(place, &option)),
+                "{:?}",
+                report.mounts
+            );
+        }
+        if kind == "fscontext" {
+            assert!(has("/tmp", &format!("fscontext={FILE}")), "{:?}", report.mount("/tmp"));
+        }
+        assert!(has("/var", "context=system_u:object_r:unlabeled_t"), "{:?}", report.mount("/var"));
+        for place in ["/proc", "/sys", "/dev/mqueue"] {
+            assert!(
+                !report.mount(place).unwrap().super_options.iter().any(|o| o.contains("context")),
+                "{place}"
+            );
+        }
+    }
+    let stage = Stage::new(labelled);
+    let container = stage.container();
+    for place in ["/tmp", "/dev/mqueue"] {
+        let (_, text) = output(|process| container.run(process), probe(&["label", place]));
+        assert!(text.contains(FILE), "{place}: {text}");
+    }
+    Ok(container.destroy().map_err(corten::Error::from)?)
+}
+
+fn labels_that_the_policy_does_not_know_are_refused() -> Outcome {
+    load();
+    let label = "system_u:system_r:nobody_t";
+    let error = refusal(|spec| spec.process.as_mut().unwrap().selinux_label = Some(label.to_owned()));
+    assert!(error.to_string().contains(&format!("unable to apply SELinux label {label:?}")), "{error}");
+    assert!(error.to_string().contains("the loaded policy knows no such context"), "{error}");
+    let error = refusal(|spec| spec.linux.as_mut().unwrap().mount_label = Some(label.to_owned()));
+    assert!(error.to_string().contains(label), "{error}");
+    let stage = Stage::new(labelled);
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let error = container.exec(probe(&["exit", "0"]).selinux_label(label).build()?).unwrap_err();
+    assert!(error.to_string().contains(label), "{error}");
+    assert_eq!(does_as(&container, &["read", "/etc/passwd"], |process| process.selinux_label(OTHER)), "ok");
+    stage.runtime.purge(container.id())?;
+    drop(child);
+    Ok(())
+}
+
+fn without_selinux_labels_are_refused() -> Outcome {
+    let words = "selinux label is specified in config, but selinux is disabled or not supported";
+    let process = |spec: &mut Spec| spec.process.as_mut().unwrap().selinux_label = Some(PROCESS.to_owned());
+    let mounts = |spec: &mut Spec| spec.linux.as_mut().unwrap().mount_label = Some(FILE.to_owned());
+    for error in [refusal(process), refusal(mounts)] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    Ok(())
+}
+
+pub fn cases(suite: Suite) -> Suite {
+    let cases: &[Case] = &[
+        ("selinux::programs_and_their_keys_are_labelled", programs_and_their_keys_are_labelled),
+        ("selinux::mounts_are_labelled", mounts_are_labelled),
+        (
+            "selinux::labels_that_the_policy_does_not_know_are_refused",
+            labels_that_the_policy_does_not_know_are_refused,
+        ),
+    ];
+    let needs =
+        [Requirement::Root, Requirement::Path("/sys/fs/selinux/load"), Requirement::Program("checkpolicy")];
+    let suite = add(suite, &needs, cases);
+    let name = "selinux::without_selinux_labels_are_refused";
+    match std::path::Path::new("/sys/fs/selinux/load").exists() {
+        true => suite.ignored(name, "needs a machine without SELinux"),
+        false => add(suite, &[Requirement::Root], &[(name, without_selinux_labels_are_refused)]),
+    }
+}

@@ -29,6 +29,8 @@ pub enum Requirement {
     Path(&'static str),
     /// A block device that can have this scheduler, such as `bfq`.
     IoScheduler(&'static str),
+    /// A part of the kernel that is loaded when it is used, such as `slip`.
+    Module(&'static str),
     /// Leave to make user namespaces.
     UserNamespaces,
     /// Landlock, of this version of the interface or a newer one.
@@ -55,6 +57,7 @@ impl Requirement {
             Requirement::Path(path) => (Path::new(path).exists(), format!("needs {path}")),
             Requirement::IoScheduler(name) => (io_scheduler(name), format!("needs the I/O scheduler {name}")),
             Requirement::Landlock(abi) => (landlock(*abi), format!("needs Landlock ABI {abi}")),
+            Requirement::Module(name) => (module(name), format!("needs the kernel module {name}")),
             Requirement::UserNamespaces => (user_namespaces(), "needs user namespaces".to_owned()),
         };
         (!met).then_some(reason)
@@ -106,6 +109,17 @@ fn io_scheduler(name: &str) -> bool {
 
 fn landlock(abi: u32) -> bool {
     corten_sys::landlock::abi().is_ok_and(|have| have >= abi)
+}
+
+/// Whether it is loaded, or there to be loaded: a line `kernel/drivers/net/slip/slip.ko.xz: …` of `modules.dep`.
+fn module(name: &str) -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let list = read(&format!("/lib/modules/{release}/modules.dep"));
+    let named = |line: &str| {
+        let file = line.split(':').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        file.split('.').next() == Some(name)
+    };
+    Path::new("/sys/module").join(name).exists() || list.lines().any(named)
 }
 
 fn user_namespaces() -> bool {

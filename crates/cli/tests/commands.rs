@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::ExitCode;
 
 use common::{Outcome, Stage, corten, eventually};
 use corten_oci::{CpuAffinity, IoPriority, Scheduler};
-use corten_testkit::{Report, Run};
+use corten_testkit::{Report, Requirement, Run, View};
 
 fn an_unmodified_bundle_with_busybox_runs() -> Outcome {
     let stage = Stage::busybox(|_| {});
@@ -342,6 +343,7 @@ fn versions_features_and_mistakes_answer() -> Outcome {
     let version = Run::new(corten()).arg("--version").output()?.success()?.stdout;
     assert!(version.starts_with("corten version ") && version.contains("\nspec: 1.3.0"), "{version}");
     let features: serde_json::Value = Run::new(corten()).arg("features").output()?.success()?.json()?;
+    assert_eq!(features["linux"]["netDevices"]["enabled"], true);
     assert_eq!(features["ociVersionMax"], "1.3.0");
     let seccomp = &features["linux"]["seccomp"];
     assert_eq!(seccomp["enabled"], true);
@@ -408,8 +410,30 @@ fn logs_have_runcs_forms() -> Outcome {
     Ok(())
 }
 
+/// In a network of its own, which stands for the host's.
+fn devices_of_the_host_move() -> Outcome {
+    let ip = |arguments: &str| Run::new("ip").args(arguments.split(' ')).output().unwrap();
+    ip("link add corten-d type veth peer name corten-p").success()?;
+    ip("addr add 10.1.0.5/24 dev corten-d").success()?;
+    let stage = Stage::new(|spec| {
+        let device = corten_oci::NetDevice { name: Some("net1".to_owned()) };
+        spec.linux.as_mut().unwrap().net_devices.insert("corten-d".to_owned(), device);
+    });
+    stage.does(&["create", stage.id()]);
+    ip("link show dev corten-d").code(1)?;
+    let state: serde_json::Value = stage.does(&["state", stage.id()]).json()?;
+    let inside = fs::read_to_string(format!("/proc/{}/net/fib_trie", state["pid"]))?;
+    assert!(inside.contains("10.1.0.5"), "{inside}");
+    stage.does(&["delete", "--force", stage.id()]);
+    eventually("wait for the namespace's end", || !ip("link show dev corten-p").status.success());
+    let message = stage.fails(&["run", stage.id()], 1);
+    assert!(message.contains("find network device corten-d on the host: no such device"), "{message}");
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    common::run(&[
+    let needs = [Requirement::Root, Requirement::Program("ip")];
+    common::suite(&[
         ("an_unmodified_bundle_with_busybox_runs", an_unmodified_bundle_with_busybox_runs),
         ("a_container_lives_step_by_step", a_container_lives_step_by_step),
         ("containers_are_listed", containers_are_listed),
@@ -423,4 +447,6 @@ fn main() -> ExitCode {
         ("a_machine_is_judged", a_machine_is_judged),
         ("logs_have_runcs_forms", logs_have_runcs_forms),
     ])
+    .seeing(View::Net, &needs, "devices_of_the_host_move", devices_of_the_host_move)
+    .run()
 }

@@ -23,7 +23,8 @@ pub struct Stats {
     /// Its shares of cache and memory bandwidth, where it has a class of service (Intel RDT).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intel_rdt: Option<RdtStats>,
-    /// Its network interfaces, where it has a network namespace of its own.
+    /// Its network interfaces, where it has a network namespace of its own, as it sees them: what it received of a veth pair is
+    /// what the end on the host sent. Go's library tells the same numbers, under the names on the host and of such pairs only.
     pub network_interfaces: Vec<NetworkInterface>,
 }
 

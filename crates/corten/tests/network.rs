@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, TcpListener};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -149,6 +149,30 @@ fn a_device_moves_with_what_it_has() -> Outcome {
         wait_until_gone("corten-p");
         assert_eq!(host_links(), ["lo"]);
     }
+    Ok(())
+}
+
+/// This is no virtual device to the kernel. It returns to the machine's first namespace, so that the case is one for a machine
+/// whose network nobody needs.
+fn a_physical_device_comes_back() -> Outcome {
+    let before = host_links();
+    let mut line = Command::new(corten_testkit::probe()).arg("slip").stdout(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    BufReader::new(line.stdout.take().unwrap()).read_line(&mut said)?;
+    assert!(said.contains("ready"), "{said}");
+    let new = host_links().into_iter().find(|name| !before.contains(name)).unwrap();
+    ip(&format!("link set {new} name corten-s"));
+    ip("addr add 10.5.0.1 peer 10.5.0.2/32 dev corten-s");
+    let seen = report(|spec| move_device(spec, "corten-s", Some("corten-net1")));
+    let link = &seen.links["corten-net1"];
+    assert!(link.up && link.addresses == ["10.5.0.1/32"], "{link:?}");
+    let start = Instant::now();
+    while host_link("corten-net1").is_none() {
+        assert!(start.elapsed() < patience(30), "it does not come back");
+    }
+    line.kill()?;
+    line.wait()?;
+    wait_until_gone("corten-net1");
     Ok(())
 }
 
@@ -600,5 +624,11 @@ fn main() -> ExitCode {
     ];
     let needs = [Requirement::Root, Requirement::Program("ip"), Requirement::Program("nsenter")];
     let add = |suite: Suite, (name, case): &common::Case| suite.seeing(View::Net, &needs, name, *case);
-    cases.iter().fold(suite, add).run()
+    let machine =
+        [Requirement::Root, Requirement::Path("/run/systemd/system"), Requirement::Module("slip"), needs[1]];
+    cases
+        .iter()
+        .fold(suite, add)
+        .needs(&machine, "a_physical_device_comes_back", a_physical_device_comes_back)
+        .run()
 }

@@ -143,6 +143,11 @@ pub fn file(group: &str, name: &str) -> String {
 
 /// Runs the cases of a test program, all of which need root.
 pub fn run(cases: &[Case]) -> std::process::ExitCode {
+    suite(cases).run()
+}
+
+/// The cases of a test program, all of which need root.
+pub fn suite(cases: &[Case]) -> Suite {
     // Built before the first case, whose deadline is short.
     corten();
     let add = |suite: Suite, (name, case): &Case| {
@@ -152,7 +157,7 @@ pub fn run(cases: &[Case]) -> std::process::ExitCode {
         };
         suite.needs(needs, name, *case)
     };
-    cases.iter().fold(Suite::new(), add).run()
+    cases.iter().fold(Suite::new(), add)
 }
 
 pub fn exists(path: &Path) -> bool {

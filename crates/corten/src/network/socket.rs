@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use corten_init::Failure;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, recvfrom, sendto};
 
 use super::message::{Message, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, answers, attribute, number, text};
 use crate::Error;
@@ -69,9 +69,7 @@ impl Socket {
         loop {
             let (_, length, sender) =
                 rustix::io::retry_on_intr(|| recvfrom(&self.fd, &mut buffer[..], RecvFlags::TRUNC))?;
-            let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
-            // Whoever is root in that namespace can send as well.
-            if sender.is_none_or(|sender| sender.pid() != KERNEL) {
+            if !is_kernel(sender) {
                 continue;
             }
             let datagram = buffer.get(..length).ok_or(Errno::MSGSIZE)?;
@@ -89,6 +87,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Whether it was the kernel that sent: whoever is root in that network namespace can send as well.
+fn is_kernel(sender: Option<SocketAddrAny>) -> bool {
+    let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
+    sender.is_some_and(|sender| sender.pid() == KERNEL)
 }
 
 impl Refusal {
@@ -143,6 +147,14 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(22));
         assert!(Refusal::read(NLMSG_ERROR, &[0; 20]).is_none());
         assert!(Refusal::read(NLMSG_DONE, &[]).is_none());
+    }
+
+    #[test]
+    fn only_the_kernel_is_heard() {
+        assert!(is_kernel(Some(SocketAddrNetlink::new(KERNEL, 0).into())));
+        assert!(!is_kernel(Some(SocketAddrNetlink::new(std::process::id(), 0).into())));
+        assert!(!is_kernel(Some(rustix::net::SocketAddrUnix::new_unnamed().into())));
+        assert!(!is_kernel(None));
     }
 
     #[test]

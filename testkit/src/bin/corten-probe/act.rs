@@ -79,6 +79,7 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         ("notify", words) => notify(words),
         ("sleep", []) => pause(),
         ("connect", [address]) => network::connect(address),
+        ("slip", []) => slip(),
         ("sigwait", []) => sigwait(),
         ("fork", [count]) => fork(number(count)?),
         ("burn", [threads, milliseconds]) => burn(number(threads)?, number(milliseconds)?),
@@ -169,6 +170,19 @@ fn pause() -> io::Result<Value> {
     kernel::ignore_broken_pipes();
     say(&json!({ "ok": true, "ready": true }));
     kernel::next_signal(&signals).map(|signal| json!(signal))
+}
+
+/// As `sleep`, with a network device of a terminal's (SLIP), which the kernel takes for a physical one: nothing made it by
+/// rtnetlink(7).
+fn slip() -> io::Result<Value> {
+    use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    unlockpt(&terminal)?;
+    let name = ptsname(&terminal, Vec::new())?;
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
+    let line = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
+    kernel::make_slip_line(&line)?;
+    pause()
 }
 
 /// As `sleep`, for any signal that can be caught; tells which it was.

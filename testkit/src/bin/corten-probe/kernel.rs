@@ -4,7 +4,7 @@
 use std::ffi::{CStr, c_int, c_long};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use corten_testkit::Scheduling;
 
@@ -135,6 +135,16 @@ unsafe fn ip(address: *const libc::sockaddr) -> Option<IpAddr> {
             _ => None,
         }
     }
+}
+
+/// Makes a terminal a line of the Serial Line Internet Protocol: a network device of its own, as long as it is open.
+pub fn make_slip_line(terminal: &OwnedFd) -> io::Result<()> {
+    /// Its number among the line disciplines (linux/tty.h).
+    const N_SLIP: c_int = 1;
+    let discipline = N_SLIP;
+    // SAFETY: TIOCSETD reads an int, which outlives the call.
+    let done = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSETD, &raw const discipline) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// For a program that waits after whoever read its output has gone.

@@ -198,6 +198,11 @@ impl Arch {
         }
     }
 
+    /// Whether it has system calls that carry others.
+    pub(crate) fn multiplexes(self) -> bool {
+        self.description().multiplexed.is_some()
+    }
+
     /// Where the system call that carries others is, if it is one of those.
     pub(crate) fn multiplexer(self, call: Call) -> Option<u32> {
         let base = self.description().multiplexed?;

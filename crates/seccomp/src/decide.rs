@@ -2,6 +2,7 @@
 
 use crate::facts::Facts;
 use crate::graph::{Graph, Node, Test, Word};
+use crate::instruction::MOST_INSTRUCTIONS;
 use crate::profile::Condition;
 use crate::vocabulary::{Action, Operator};
 
@@ -20,52 +21,75 @@ pub(crate) struct Layout {
     pub(crate) little_endian: bool,
 }
 
+/// How many tests all decisions of a program may think about: more than a program can have, for equal ones become one.
+/// Knowing more can need more tests, in the worst case exponentially many.
+#[derive(Debug)]
+pub(crate) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget(4 * MOST_INSTRUCTIONS)
+    }
+}
+
 /// The first clause whose conditions hold decides.
-pub(crate) fn decide(graph: &mut Graph, clauses: &[Clause], default: Action, layout: Layout) -> Node {
-    let mut thorough = Decision { graph, clauses, default, layout, facts: Facts::default(), steps: 0 };
+pub(crate) fn decide(
+    graph: &mut Graph,
+    budget: &mut Budget,
+    clauses: &[Clause],
+    default: Action,
+    layout: Layout,
+) -> Node {
+    let mut thorough = Decision { graph, budget, clauses, default, layout, facts: Facts::default() };
     match thorough.from(0, 0) {
         Some(node) => node,
         None => sequence(graph, clauses, default, layout),
     }
 }
 
-/// A decision that never tests twice what it knows already.
+/// A decision that never tests what it knows already.
 struct Decision<'a> {
     graph: &'a mut Graph,
+    budget: &'a mut Budget,
     clauses: &'a [Clause],
     default: Action,
     layout: Layout,
     facts: Facts,
-    steps: usize,
 }
 
 impl Decision<'_> {
-    /// Knowing more can need more tests, in the worst case exponentially many: then it is not worth it.
-    const MOST_STEPS: usize = 2048;
-    const DEEPEST: usize = 512;
+    /// How many tests may hold one after the other; the stack is only so large.
+    const DEEPEST: usize = 256;
 
-    /// What the clauses from this one on decide. `None`: too many steps.
+    /// What the clauses from this one on decide. `None`: it would take too many tests.
     fn from(&mut self, mut clause: usize, depth: usize) -> Option<Node> {
-        self.steps += 1;
-        if self.steps > Self::MOST_STEPS || depth > Self::DEEPEST {
+        if depth > Self::DEEPEST {
             return None;
         }
-        while let Some(Clause { conditions, action }) = self.clauses.get(clause) {
+        // Tests that fail can follow each other without end: no reason to call again.
+        let mut failed = Vec::new();
+        let mut node = loop {
+            let Some(Clause { conditions, action }) = self.clauses.get(clause) else {
+                break self.graph.answer(self.default);
+            };
             match self.first_open(conditions) {
-                Outcome::Known(true) => return Some(self.graph.answer(*action)),
+                Outcome::Known(true) => break self.graph.answer(*action),
                 Outcome::Known(false) => clause += 1,
                 Outcome::Open(word, test) => {
+                    self.budget.0 = self.budget.0.checked_sub(1)?;
                     self.facts.add(word, test, true);
-                    let yes = self.from(clause, depth + 1);
+                    let yes = self.from(clause, depth + 1)?;
                     self.facts.forget();
                     self.facts.add(word, test, false);
-                    let no = self.from(clause, depth + 1);
-                    self.facts.forget();
-                    return Some(self.graph.test(word, test, yes?, no?));
+                    failed.push((word, test, yes));
                 }
             }
+        };
+        for (word, test, yes) in failed.into_iter().rev() {
+            self.facts.forget();
+            node = self.graph.test(word, test, yes, node);
         }
-        Some(self.graph.answer(self.default))
+        Some(node)
     }
 
     /// Whether all conditions hold, or what is to be tested to know.
@@ -192,6 +216,81 @@ fn alone(
                 node
             });
             graph.test(word, test, then, otherwise)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::graph::Step;
+
+    const DEFAULT: Action = Action(1);
+    const OPERATORS: [Operator; 7] = [
+        Operator::Equal,
+        Operator::GreaterOrEqual,
+        Operator::Greater,
+        Operator::LessOrEqual,
+        Operator::Less,
+        Operator::MaskedEqual,
+        Operator::NotEqual,
+    ];
+
+    fn condition() -> impl Strategy<Value = Condition> {
+        let small = || select(vec![0, 1, 2, 3, 1 << 32, 1 << 32 | 1, 3 << 32, u64::MAX]);
+        (0..2_u8, select(OPERATORS.to_vec()), small(), small()).prop_map(
+            |(argument, operator, value, mask)| {
+                let mask = if operator == Operator::MaskedEqual { mask } else { u64::MAX };
+                Condition { argument, operator, value: value & mask, mask }
+            },
+        )
+    }
+
+    fn clauses() -> impl Strategy<Value = Vec<Clause>> {
+        let conditions = prop::collection::vec(condition(), 1..4);
+        let clause = (conditions, 2..6_u32)
+            .prop_map(|(conditions, action)| Clause { conditions, action: Action(action) });
+        prop::collection::vec(clause, 0..8)
+    }
+
+    /// What a decision answers, and how many tests that takes.
+    fn answer(graph: &Graph, mut node: Node, arguments: [u64; 2]) -> (Action, usize) {
+        let mut tests = 0;
+        loop {
+            match graph.step(node) {
+                Step::Answer(action) => return (action, tests),
+                Step::Test { word: Word(offset), test, yes, no } => {
+                    let argument = arguments[(offset as usize - 16) / 8];
+                    let (upper, lower) = halves(argument);
+                    node = if test.holds(if offset % 8 == 4 { upper } else { lower }) { yes } else { no };
+                    tests += 1;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn knowing_changes_no_answer_and_saves_tests(clauses in clauses(), wide in any::<bool>()) {
+            let layout = Layout { wide, little_endian: true };
+            let mut graph = Graph::default();
+            let thorough = decide(&mut graph, &mut Budget::default(), &clauses, DEFAULT, layout);
+            let simple = sequence(&mut graph, &clauses, DEFAULT, layout);
+            let without_budget = decide(&mut graph, &mut Budget(0), &clauses, DEFAULT, layout);
+            let values = [0, 1, 2, 3, 4, 1 << 32, 1 << 32 | 1, 2 << 32 | 1, 3 << 32 | 3, u64::MAX - 1, u64::MAX];
+            for first in values {
+                for second in values {
+                    let arguments = [first, second];
+                    let (expected, tests) = answer(&graph, simple, arguments);
+                    let (same, fewer) = answer(&graph, thorough, arguments);
+                    prop_assert_eq!(same, expected);
+                    prop_assert!(fewer <= tests);
+                    prop_assert_eq!(answer(&graph, without_budget, arguments).0, expected);
+                }
+            }
         }
     }
 }

@@ -118,3 +118,47 @@ pub fn run(program: &[Instruction], data: &Data) -> Result<Outcome, Invalid> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
+        Instruction { code, jt, jf, k }
+    }
+    const DONE: Instruction = instruction(code::RETURN, 0, 0, 7);
+
+    #[test]
+    fn words_lie_as_in_memory() {
+        let arguments = [0x1111_2222_3333_4444, 0, 0, 0, 0, 0x5555_6666_7777_8888];
+        let little = Data { number: 1, arch: 0x4000_0000, instruction_pointer: 2 << 32 | 3, arguments };
+        let words = |data: Data| [0, 4, 8, 12, 16, 20, 60].map(|offset| data.word(offset));
+        let expected = [1, 0x4000_0000, 3, 2, 0x3333_4444, 0x1111_2222, 0x5555_6666].map(Some);
+        assert_eq!(words(little), expected);
+        let expected = [1, 0, 2, 3, 0x1111_2222, 0x3333_4444, 0x7777_8888].map(Some);
+        assert_eq!(words(Data { arch: 0, ..little }), expected);
+        assert_eq!([2, 17, 64].map(|offset| little.word(offset)), [None; 3]);
+    }
+
+    #[test]
+    fn what_the_kernel_would_not_take_is_found() {
+        let reason =
+            |program: &[Instruction]| check(program).err().map(|invalid| (invalid.at, invalid.reason));
+        assert_eq!(reason(&[DONE]), None);
+        assert_eq!(reason(&[]), Some((0, "a program has from 1 to 4096 instructions")));
+        assert_eq!(reason(&[DONE; 4097]), Some((4097, "a program has from 1 to 4096 instructions")));
+        assert_eq!(reason(&[instruction(code::LOAD, 0, 0, 64), DONE]), Some((0, "there is no such word")));
+        assert_eq!(reason(&[instruction(code::JUMP, 0, 0, 1), DONE]), Some((0, "jumps out of the program")));
+        assert_eq!(
+            reason(&[instruction(code::JUMP_IF_EQUAL, 0, 1, 0), DONE]),
+            Some((0, "jumps out of the program"))
+        );
+        assert_eq!(reason(&[instruction(0xff, 0, 0, 0), DONE]), Some((0, "an unknown code")));
+        assert_eq!(
+            reason(&[DONE, instruction(code::LOAD, 0, 0, 0)]),
+            Some((1, "the last instruction is no answer"))
+        );
+        let endless = run(&[instruction(code::LOAD, 0, 0, 0)], &Data::default());
+        assert_eq!(endless.map_err(|invalid| invalid.reason), Err("runs out of the program"));
+    }
+}

@@ -7,19 +7,13 @@ use crate::decide::Clause;
 use crate::profile::Condition;
 use crate::vocabulary::{Action, Operator};
 
-/// The clauses of one system call in the order in which they are tried. It is that of libseccomp, which does not care
-/// for the profile's:
-///
-/// 1. one without conditions stands alone; of several the first;
-/// 2. of those with conditions, compared condition by condition, first goes the higher argument, then equality before
-///    "less" before "greater", then the greater value, with "less" the smaller one; and of two of which one has all
-///    conditions of the other and more, the shorter.
+/// The clauses of one system call, all of which have conditions, in the order in which they are tried. It is that of
+/// libseccomp, which does not care for the profile's: compared condition by condition, first goes the higher argument,
+/// then equality before "less" before "greater", then the greater value, with "less" the smaller one; and of two of which
+/// one has all conditions of the other and more, the shorter.
 ///
 /// `None`: two contradict each other, where libseccomp refuses too.
 pub(crate) fn ordered(mut clauses: Vec<Clause>, wide: bool) -> Option<Vec<Clause>> {
-    if let Some(always) = clauses.iter().position(|clause| clause.conditions.is_empty()) {
-        return Some(vec![clauses.swap_remove(always)]);
-    }
     if clauses.len() < 2 {
         return Some(clauses);
     }

@@ -2,18 +2,18 @@
 
 use crate::arch::{Arch, X32_BIT};
 use crate::assemble::assemble;
-use crate::decide::{Layout, decide};
+use crate::decide::{Budget, Layout, decide};
 use crate::error::Error;
 use crate::graph::{Graph, Node, Test, Word};
 use crate::instruction::Instruction;
 use crate::profile::Profile;
 use crate::ranges::Ranges;
-use crate::verdicts::Verdicts;
+use crate::verdicts::{Verdict, Verdicts};
 use crate::vocabulary::Action;
 
 /// The program of a profile.
 pub(crate) fn program(profile: &Profile) -> Result<Vec<Instruction>, Error> {
-    let mut graph = Graph::default();
+    let (mut graph, mut budget) = (Graph::default(), Budget::default());
     let mut marks: Vec<u32> = profile.archs.iter().map(|arch| arch.audit()).collect();
     let mut seen = Vec::new();
     marks.retain(|mark| {
@@ -26,25 +26,39 @@ pub(crate) fn program(profile: &Profile) -> Result<Vec<Instruction>, Error> {
     let mut root = graph.answer(Action::KILL_THREAD);
     for mark in marks.into_iter().rev() {
         let archs: Vec<Arch> = profile.archs.iter().copied().filter(|arch| arch.audit() == mark).collect();
-        let calls = calls(&mut graph, profile, &archs)?;
+        let calls = calls(&mut graph, &mut budget, profile, &archs)?;
         root = graph.test(Word::ARCH, Test::Equal(mark), calls, root);
     }
     assemble(&graph, root)
 }
 
 /// What becomes of the system calls of architectures with the same mark: one, or x86_64 and x32.
-fn calls(graph: &mut Graph, profile: &Profile, archs: &[Arch]) -> Result<Node, Error> {
-    let mut ranges = Ranges::new(graph.answer(profile.default));
+fn calls(graph: &mut Graph, budget: &mut Budget, profile: &Profile, archs: &[Arch]) -> Result<Node, Error> {
+    let default = graph.answer(profile.default);
+    let mut numbers = Vec::new();
     let mut newest = Vec::new();
     for arch in archs {
         let verdicts = Verdicts::of(profile, *arch)?;
         let layout = Layout { wide: arch.wide(), little_endian: arch.little_endian() };
-        for (number, clauses) in &verdicts.calls {
-            let decision = decide(graph, clauses, profile.default, layout);
-            ranges.set(*number..=*number, decision);
+        let mut latest = (profile.default, default);
+        for (number, verdict) in &verdicts.calls {
+            let decision = match verdict {
+                Verdict::Always(action) => {
+                    // It is nearly always that of the call before.
+                    if latest.0 != *action {
+                        latest = (*action, graph.answer(*action));
+                    }
+                    latest.1
+                }
+                Verdict::First(clauses) => decide(graph, budget, clauses, profile.default, layout),
+            };
+            numbers.push((*number, decision));
         }
         newest.push((*arch, verdicts.newest));
     }
+    // Those of x32 are beyond those of x86_64, but may come before them.
+    numbers.sort_unstable_by_key(|(number, _)| *number);
+    let mut ranges = Ranges::new(default, numbers.into_iter());
     let kill = graph.answer(Action::KILL_THREAD);
     match archs {
         // -1 is what a tracer makes a call into that is to be skipped (seccomp(2)).

@@ -9,9 +9,19 @@ use crate::graph::{Graph, Node, Test, Word};
 pub(crate) struct Ranges(Vec<(u32, Node)>);
 
 impl Ranges {
-    /// All numbers with the same decision.
-    pub(crate) fn new(decision: Node) -> Ranges {
-        Ranges(vec![(0, decision)])
+    /// Some numbers with a decision of their own, ascending, and one decision for all others.
+    pub(crate) fn new(others: Node, numbers: impl Iterator<Item = (u32, Node)>) -> Ranges {
+        let mut ranges = vec![(0, others)];
+        for (number, decision) in numbers {
+            match ranges.last_mut() {
+                Some(last) if last.0 == number => last.1 = decision,
+                _ => ranges.push((number, decision)),
+            }
+            if let Some(after) = number.checked_add(1) {
+                ranges.push((after, others));
+            }
+        }
+        Ranges(ranges)
     }
 
     /// Gives some numbers another decision.

@@ -168,7 +168,7 @@ fn any_profile(agreeing: bool) -> impl Strategy<Value = (&'static [Arch], Seccom
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_program_answers_what_the_profile_says((archs, profile) in any_profile(true)) {

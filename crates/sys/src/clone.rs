@@ -47,44 +47,43 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// The memory is copied on write, so the copy goes on from here as after fork(2). `EINVAL` from the init of a pid
 /// namespace; `EBUSY` or `EOPNOTSUPP` for a cgroup that can hold no process.
 pub fn clone_sibling(_: &SingleThreaded, new: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone> {
-    let mut pidfd: libc::c_int = -1;
-    let mut arguments = CloneArgs {
-        flags: u64::from(new.bits()) | libc::CLONE_PARENT as u64 | libc::CLONE_PIDFD as u64,
-        pidfd: &raw mut pidfd as u64,
-        ..CloneArgs::default()
-    };
+    let mut arguments =
+        CloneArgs { flags: u64::from(new.bits()) | libc::CLONE_PARENT as u64, ..CloneArgs::default() };
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(|_| Errno::BADF)?;
     }
-    finish(&mut arguments, &mut pidfd)
+    with_pidfd(arguments)
 }
 
 /// Copies this process as an ordinary child that shares its table of file descriptors (CLONE_FILES), and nothing else.
 ///
 /// What one opens or closes the other has opened or closed, so the copy must drop no descriptor that the other still owns.
 pub fn fork_sharing_fds(_: &SingleThreaded) -> Result<Clone> {
-    let mut pidfd: libc::c_int = -1;
-    let mut arguments = CloneArgs {
-        flags: libc::CLONE_FILES as u64 | libc::CLONE_PIDFD as u64,
-        pidfd: &raw mut pidfd as u64,
+    with_pidfd(CloneArgs {
+        flags: libc::CLONE_FILES as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
-    };
-    finish(&mut arguments, &mut pidfd)
+    })
 }
 
-/// Clones without CLONE_VM and with CLONE_PIDFD into `pidfd`.
-fn finish(arguments: &mut CloneArgs, pidfd: &mut libc::c_int) -> Result<Clone> {
+/// Clones without CLONE_VM, and takes the copy's pidfd.
+fn with_pidfd(mut arguments: CloneArgs) -> Result<Clone> {
+    let mut pidfd: libc::c_int = -1;
+    // No reference to it may be made while the kernel has its address: the compiler would take it for unchanged.
+    let place = &raw mut pidfd;
+    arguments.flags |= libc::CLONE_PIDFD as u64;
+    arguments.pidfd = place as u64;
     // SAFETY: without CLONE_VM the copy has memory and stack of its own; the callers' token proves that no lock of another
-    // thread is copied in its locked state; `pidfd`, whose address is among the arguments, outlives the call.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut *arguments, size_of::<CloneArgs>()) };
+    // thread is copied in its locked state; `pidfd` outlives the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };
     match result(pid)? {
         0 => Ok(Clone::Copy),
         pid => Ok(Clone::Original {
             pid: i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?,
-            // SAFETY: the kernel has just put a new descriptor there (CLONE_PIDFD), which nobody else knows.
-            pidfd: unsafe { OwnedFd::from_raw_fd(*pidfd) },
+            // SAFETY: `place` is valid, and the kernel has just put a new descriptor there (CLONE_PIDFD), which nobody else
+            // knows.
+            pidfd: unsafe { OwnedFd::from_raw_fd(place.read_volatile()) },
         }),
     }
 }

@@ -69,7 +69,10 @@ impl Ready {
         let said = channel.send_payload(payload, &fds.0);
         drop(fds);
         // A refusal of the copy explains a broken socket, so it is listened to first.
-        let cloned = listen(&mut channel, ErrorStage::Bootstrap);
+        let cloned = match speaks(&channel, &self.stage1.pidfd)? {
+            true => listen(&mut channel, ErrorStage::Bootstrap),
+            false => Ok(None),
+        };
         wait(&self.stage1.pidfd);
         match (cloned?, said) {
             (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
@@ -110,6 +113,10 @@ impl Conversation {
 
     /// The netlink socket in the container's network namespace, which was asked for.
     pub(crate) fn network_socket(&mut self) -> Result<OwnedFd> {
+        // Stage 1 has ended, and said it before.
+        if !is_ready(&mut [PollFd::new(&self.channel, PollFlags::IN)], Some(&Timespec::default()))? {
+            return Err(silence());
+        }
         match listen(&mut self.channel, ErrorStage::Bootstrap)? {
             Some((Report::Network, Some(socket))) => Ok(socket),
             _ => Err(silence()),
@@ -202,6 +209,19 @@ impl Drop for Conversation {
             wait(pidfd);
         }
     }
+}
+
+/// Waits for a word of stage 1, or for its end without one: the stream alone does not tell of that, for stage 2 may have it open
+/// already. That ends by itself, when the stream does.
+fn speaks(channel: &Channel, stage1: &OwnedFd) -> Result<bool> {
+    is_ready(&mut [PollFd::new(channel, PollFlags::IN), PollFd::new(stage1, PollFlags::IN)], None)?;
+    is_ready(&mut [PollFd::new(channel, PollFlags::IN)], Some(&Timespec::default()))
+}
+
+/// Whether one of these is ready within the time.
+fn is_ready(fds: &mut [PollFd<'_>], limit: Option<&Timespec>) -> Result<bool> {
+    let ready = rustix::io::retry_on_intr(|| poll(fds, limit));
+    ready.map(|count| count > 0).map_err(|errno| Error::io("wait for the new process", errno))
 }
 
 /// Collects a process that ends; one that somebody else collects is fine as well.

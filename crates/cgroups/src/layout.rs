@@ -1,7 +1,7 @@
 //! Which control group hierarchies this host has, where they are mounted, and where this process is in each.
 
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
@@ -30,7 +30,9 @@ pub(crate) struct Mount {
 impl Mount {
     /// The group of this process, relative to the mount point; the mount point itself where the mount does not show it.
     pub(crate) fn own_relative(&self) -> &Path {
-        self.own.strip_prefix(&self.root).unwrap_or(Path::new(""))
+        let plain = |path: &&Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+        // Of a group outside of the root of the cgroup namespace the kernel says `/../other`.
+        self.own.strip_prefix(&self.root).ok().filter(plain).unwrap_or(Path::new(""))
     }
 }
 
@@ -231,5 +233,7 @@ mod tests {
     fn own_group_outside_the_mount_is_its_root() {
         let layout = Layout::from_text("30 23 0:26 /a /m rw - cgroup2 none rw\n", "0::/b/c\n");
         assert_eq!(layout.mounts()[0].own_relative(), Path::new(""));
+        let namespaced = Layout::from_text("30 23 0:26 / /m rw - cgroup2 none rw\n", "0::/../other\n");
+        assert_eq!(namespaced.mounts()[0].own_relative(), Path::new(""));
     }
 }

@@ -97,12 +97,22 @@ struct Group<'a> {
     members: &'a str,
 }
 
+/// The lines of a file of entries that may be one.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.contains('\0'))
+}
+
+/// An id. The largest number is none: setresuid(2) and its kin take it for "no change", so it would leave root root.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 /// Entries of a passwd(5) file; lines that are none are passed over.
 fn users(text: &str) -> impl Iterator<Item = UserEntry<'_>> {
-    text.lines().filter_map(|line| {
+    lines(text).filter_map(|line| {
         let mut fields = line.split(':');
         let (name, _password) = (fields.next()?, fields.next()?);
-        let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (uid, gid) = (id(fields.next()?)?, id(fields.next()?)?);
         let (_comment, home) = (fields.next()?, fields.next()?);
         Some(UserEntry { name, uid, gid, home })
     })
@@ -110,10 +120,10 @@ fn users(text: &str) -> impl Iterator<Item = UserEntry<'_>> {
 
 /// Entries of a group(5) file; lines that are none are passed over.
 fn groups(text: &str) -> impl Iterator<Item = Group<'_>> {
-    text.lines().filter_map(|line| {
+    lines(text).filter_map(|line| {
         let mut fields = line.split(':');
         let (name, _password) = (fields.next()?, fields.next()?);
-        Some(Group { name, gid: fields.next()?.parse().ok()?, members: fields.next().unwrap_or_default() })
+        Some(Group { name, gid: id(fields.next()?)?, members: fields.next().unwrap_or_default() })
     })
 }
 
@@ -195,5 +205,15 @@ mod tests {
         assert!(failure.what.contains("unable to find user nobody"), "{failure}");
         let failure = identify(&process(name("root", Some("cats"))), PASSWD, GROUP).unwrap_err();
         assert!(failure.what.contains("unable to find group cats"), "{failure}");
+    }
+
+    #[test]
+    fn an_entry_cannot_leave_a_program_who_it_was() {
+        let passwd = "evil:x:4294967295:0::/:\nhalf:x:5:4294967295::/:\nnul:x:6:6::/\0:\n";
+        let group = "evil:x:4294967295:\n";
+        for (user, wanted) in [("evil", None), ("half", None), ("nul", None), ("5", Some("evil"))] {
+            let failure = identify(&process(name(user, wanted)), passwd, group).unwrap_err();
+            assert!(failure.what.contains("unable to find"), "{failure}");
+        }
     }
 }

@@ -112,6 +112,9 @@ const MOST: usize = 64;
 /// More than any message needs, and little enough to allocate.
 const LARGEST: usize = 64 << 20;
 
+/// As much of a message as memory is taken for at once: more than most messages have.
+const PIECE: usize = 1 << 20;
+
 impl Channel {
     /// The runtime's end and the new process's end, both close-on-exec.
     pub fn pair() -> Result<(Self, OwnedFd)> {
@@ -149,12 +152,17 @@ impl Channel {
         }
         let unexpected = || Failure::new(Kind::Protocol, "the runtime ended before it said what to do");
         let mut handed = Vec::new();
+        let mut before = None;
         loop {
             let (Handed { left }, fds) = self.receive_with()?.ok_or_else(unexpected)?;
+            if before.is_some_and(|before| left >= before) {
+                return Err(Failure::new(Kind::Protocol, "descriptors come without an end"));
+            }
             handed.extend(fds);
             if left == 0 {
                 break;
             }
+            before = Some(left);
         }
         let count = i32::try_from(handed.len()).unwrap_or(i32::MAX);
         let doing = || "take the runtime's file descriptors";
@@ -229,8 +237,7 @@ impl Channel {
                 format!("a message of {length} bytes on the sync socket"),
             ));
         }
-        let mut body = vec![0; length];
-        self.receive_rest(&mut body)?;
+        let body = self.receive_body(length)?;
         let message = serde_json::from_slice(&body).map_err(|error| {
             Failure::new(Kind::Protocol, format!("read a message of the sync socket: {error}"))
         })?;
@@ -260,6 +267,17 @@ impl Channel {
             }
         }
         Ok((bytes, fds))
+    }
+
+    /// The body of a frame. A length is a claim: no more memory is taken than has come, but for one piece.
+    fn receive_body(&mut self, length: usize) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while body.len() < length {
+            let have = body.len();
+            body.resize(length.min(have + PIECE), 0);
+            self.receive_rest(&mut body[have..])?;
+        }
+        Ok(body)
     }
 
     fn receive_rest(&mut self, mut buffer: &mut [u8]) -> Result<()> {
@@ -350,6 +368,18 @@ mod tests {
         theirs.wait_for_continue().unwrap();
         drop(ours);
         assert_eq!(theirs.wait_for_continue().unwrap_err().kind, Kind::Protocol);
+    }
+
+    #[test]
+    fn descriptors_come_to_an_end() {
+        let (mut ours, theirs) = Channel::pair().unwrap();
+        ours.send(&Hello::ours(), None).unwrap();
+        for left in [3, 2, 2] {
+            ours.send(&Handed { left }, None).unwrap();
+        }
+        let failure = Channel::new(theirs).receive_payload().unwrap_err();
+        assert_eq!(failure.kind, Kind::Protocol, "{failure}");
+        assert!(failure.what.contains("without an end"), "{failure}");
     }
 
     #[test]

@@ -59,12 +59,16 @@ pub(super) fn read(dir: &Dir) -> Result<CpusetStats> {
     })
 }
 
-/// A list such as `0-3,7`.
-fn numbers(list: &str) -> Option<Vec<u16>> {
+/// A list such as `0-3,7`, in the order in which the kernel writes it: so no number is there twice.
+pub(super) fn numbers(list: &str) -> Option<Vec<u16>> {
     let mut numbers = Vec::new();
     for part in list.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        numbers.extend(first.parse::<u16>().ok()?..=last.parse().ok()?);
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || numbers.last().is_some_and(|before| *before >= first) {
+            return None;
+        }
+        numbers.extend(first..=last);
     }
     Some(numbers)
 }
@@ -77,6 +81,8 @@ mod tests {
     fn lists_of_numbers() {
         assert_eq!(numbers("0-2,7"), Some(vec![0, 1, 2, 7]));
         assert_eq!(numbers(""), Some(vec![]));
-        assert_eq!(numbers("0-x"), None);
+        for wrong in ["0-x", "2-1", "0-65535,0-65535", "1,1", "7,0"] {
+            assert_eq!(numbers(wrong), None, "{wrong}");
+        }
     }
 }

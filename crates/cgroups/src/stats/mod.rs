@@ -36,7 +36,7 @@ pub struct Stats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blkio: Option<BlkioStats>,
     /// Huge pages, by page size: `2MB`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hugetlb: BTreeMap<String, HugetlbStats>,
     /// RDMA devices, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -293,4 +293,16 @@ pub(crate) fn read<'a>(v2: Option<&Dir>, find: impl Fn(&str) -> Result<Option<&'
     };
     v1::read(&mut stats, find)?;
     Ok(stats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_stays_absent_when_it_is_read_back() {
+        let json = serde_json::to_string(&Stats::default()).unwrap();
+        assert_eq!(json, "{}");
+        assert_eq!(serde_json::from_str::<Stats>(&json).unwrap(), Stats::default());
+    }
 }

@@ -9,20 +9,23 @@ use crate::error::{Error, Result};
 /// A file of one number, where `max` is the largest; `None` where there is no such file.
 pub(super) fn number(dir: &Dir, file: &str) -> Result<Option<u64>> {
     let Some(content) = dir.read_if_there(file)? else { return Ok(None) };
-    match content.trim_end() {
-        "max" => Ok(Some(u64::MAX)),
-        text => text.parse().map(Some).map_err(|_| unexpected(dir, file, text)),
-    }
+    value(content.trim_end()).map(Some).ok_or_else(|| unexpected(dir, file, &content))
+}
+
+/// A number, or `max`.
+pub(super) fn value(text: &str) -> Option<u64> {
+    if text == "max" { Some(u64::MAX) } else { text.parse().ok() }
 }
 
 /// A file of lines with a name and a number; empty where there is no such file.
 pub(super) fn table(dir: &Dir, file: &str) -> Result<BTreeMap<String, u64>> {
     let content = dir.read_if_there(file)?.unwrap_or_default();
-    let line = |line: &str| {
-        let (name, number) = line.split_once(' ')?;
-        Some((name.to_owned(), number.parse().ok()?))
-    };
-    content.lines().map(|text| line(text).ok_or_else(|| unexpected(dir, file, text))).collect()
+    content.lines().map(|line| table_line(line).ok_or_else(|| unexpected(dir, file, line))).collect()
+}
+
+pub(super) fn table_line(line: &str) -> Option<(String, u64)> {
+    let (name, number) = line.split_once(' ')?;
+    Some((name.to_owned(), number.parse().ok()?))
 }
 
 /// `memory.numa_stat`, in bytes: lines like `anon N0=4096 N1=0` (v2), or `anon=1 N0=1 N1=0` in pages of `unit` bytes (v1).
@@ -32,7 +35,7 @@ pub(super) fn numa(dir: &Dir, unit: u64) -> Result<BTreeMap<String, BTreeMap<u32
     content.lines().map(line).collect()
 }
 
-fn numa_line(line: &str, unit: u64) -> Option<(String, BTreeMap<u32, u64>)> {
+pub(super) fn numa_line(line: &str, unit: u64) -> Option<(String, BTreeMap<u32, u64>)> {
     let mut words = line.split_whitespace();
     let name = words.next()?.split('=').next()?.to_owned();
     let node = |word: &str| {
@@ -48,13 +51,13 @@ pub(super) fn rdma(dir: &Dir, file: &str) -> Result<BTreeMap<String, RdmaEntry>>
     content.lines().map(|line| rdma_line(line).ok_or_else(|| unexpected(dir, file, line))).collect()
 }
 
-fn rdma_line(line: &str) -> Option<(String, RdmaEntry)> {
+pub(super) fn rdma_line(line: &str) -> Option<(String, RdmaEntry)> {
     let mut words = line.split_whitespace();
     let name = words.next()?.to_owned();
     let mut entry = RdmaEntry::default();
     for word in words {
         let (key, value) = word.split_once('=')?;
-        let value = if value == "max" { u64::MAX } else { value.parse().ok()? };
+        let value = self::value(value)?;
         match key {
             "hca_handle" => entry.hca_handles = value,
             "hca_object" => entry.hca_objects = value,
@@ -90,7 +93,7 @@ pub(super) fn devices(dir: &Dir, file: &str) -> Result<Vec<BlkioEntry>> {
         .collect()
 }
 
-fn device(line: &str) -> Option<BlkioEntry> {
+pub(super) fn device(line: &str) -> Option<BlkioEntry> {
     let (major, minor, rest) = device_number(line)?;
     let (op, value) = rest.rsplit_once(' ').unwrap_or(("", rest));
     Some(BlkioEntry { major, minor, op: op.to_owned(), value: value.parse().ok()? })

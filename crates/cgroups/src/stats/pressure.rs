@@ -39,15 +39,21 @@ pub(super) fn read(dir: &Dir, file: &str) -> Result<Option<Pressure>> {
     };
     let Some(content) = content else { return Ok(None) };
     let mut pressure = Pressure::default();
-    for line in content.lines() {
-        let time = time(line).ok_or_else(|| unexpected(dir, file, line))?;
-        match line.split(' ').next() {
-            Some("some") => pressure.some = time,
-            Some("full") => pressure.full = time,
-            _ => return Err(unexpected(dir, file, line)),
-        }
-    }
+    content
+        .lines()
+        .try_for_each(|line| add(&mut pressure, line).ok_or_else(|| unexpected(dir, file, line)))?;
     Ok(Some(pressure))
+}
+
+/// Adds what a line tells.
+pub(super) fn add(pressure: &mut Pressure, line: &str) -> Option<()> {
+    let of = match line.split(' ').next() {
+        Some("some") => &mut pressure.some,
+        Some("full") => &mut pressure.full,
+        _ => return None,
+    };
+    *of = time(line)?;
+    Some(())
 }
 
 /// A line like `some avg10=0.12 avg60=0.00 avg300=0.00 total=345`.
@@ -55,10 +61,12 @@ fn time(line: &str) -> Option<PressureTime> {
     let mut time = PressureTime::default();
     for word in line.split_whitespace().skip(1) {
         let (name, value) = word.split_once('=')?;
+        // JSON, which it may become, has no other numbers.
+        let share = || value.parse().ok().filter(|share: &f64| share.is_finite());
         match name {
-            "avg10" => time.avg10 = value.parse().ok()?,
-            "avg60" => time.avg60 = value.parse().ok()?,
-            "avg300" => time.avg300 = value.parse().ok()?,
+            "avg10" => time.avg10 = share()?,
+            "avg60" => time.avg60 = share()?,
+            "avg300" => time.avg300 = share()?,
             "total" => time.total = value.parse().ok()?,
             _ => {}
         }
@@ -74,6 +82,8 @@ mod tests {
     fn a_line_of_pressure() {
         let read = time("full avg10=1.50 avg60=0.25 avg300=0.01 total=4711").unwrap();
         assert_eq!(read, PressureTime { avg10: 1.5, avg60: 0.25, avg300: 0.01, total: 4711 });
-        assert!(time("some avg10").is_none() && time("some total=x").is_none());
+        for wrong in ["some avg10", "some total=x", "some avg60=nan", "full avg300=inf"] {
+            assert!(time(wrong).is_none(), "{wrong}");
+        }
     }
 }

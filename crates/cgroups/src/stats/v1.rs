@@ -64,13 +64,19 @@ fn usage(dir: &Dir) -> Result<CpuUsage> {
     };
     // A head line, and then a line for each CPU: its number, user time, system time.
     for line in dir.read_if_there("cpuacct.usage_all")?.unwrap_or_default().lines().skip(1) {
-        let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let [_, user, kernel] = numbers[..] else { return Err(unexpected(dir, "cpuacct.usage_all", line)) };
+        let (user, kernel) = cpu_line(line).ok_or_else(|| unexpected(dir, "cpuacct.usage_all", line))?;
         usage.percpu.push(user.saturating_add(kernel));
         usage.percpu_user.push(user);
         usage.percpu_kernel.push(kernel);
     }
     Ok(usage)
+}
+
+/// User and system time of a line of `cpuacct.usage_all`: `0 123 45`.
+pub(super) fn cpu_line(line: &str) -> Option<(u64, u64)> {
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [_, user, kernel] = numbers[..] else { return None };
+    Some((user, kernel))
 }
 
 /// v1 says "no limit" by the largest number of bytes that is a number of pages.

@@ -123,7 +123,7 @@ fn groups(dir: &Dir) -> Result<GroupStats> {
 }
 
 /// A line like `8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`; other names are passed over.
-fn add(stats: &mut BlkioStats, line: &str) -> Option<()> {
+pub(super) fn add(stats: &mut BlkioStats, line: &str) -> Option<()> {
     // A device that has done nothing has no more than its number.
     let (major, minor, rest) =
         device_number(line).or_else(|| device_number(&format!("{line} ")).map(|(a, b, _)| (a, b, "")))?;

@@ -111,8 +111,8 @@ impl Made {
         let period = u128::from(period.unwrap_or(PERIOD).max(1));
         let share = quota.map_or(INFINITY, |quota| {
             let share = (u128::from(quota) * u128::from(SECOND)).div_ceil(period);
-            // Rounded up: what systemd rounds down may come to nothing.
-            u64::try_from(share).unwrap_or(INFINITY - STEP).next_multiple_of(STEP)
+            // Rounded up: what systemd rounds down may come to nothing. The largest number would be no limit.
+            u64::try_from(share).unwrap_or(INFINITY).min(INFINITY - STEP).next_multiple_of(STEP)
         });
         self.set("CPUQuotaPerSecUSec", share);
     }
@@ -289,6 +289,16 @@ mod tests {
                 "TasksMax=9",
             ]
         );
+    }
+
+    #[test]
+    fn the_largest_quota_is_still_one() {
+        for max in ["18446744073709551615 1000000", "18446744073709551615 1"] {
+            let unified = Map::from_iter([("cpu.max".to_owned(), max.to_owned())]);
+            let resources = Resources { unified, ..Resources::default() };
+            let made = lines(&resources, Version::V2);
+            assert_eq!(made[1], "CPUQuotaPerSecUSec=18446744073709550000", "{max}");
+        }
     }
 
     #[test]

@@ -7,6 +7,9 @@ use zbus::wire::{Array, ObjectPath, Signature, StructureBuilder, Variant};
 /// Why a text is no value.
 type Parsed<T> = std::result::Result<T, &'static str>;
 
+/// Strings of D-Bus have none (its specification: "Valid Strings"), and a bus ends the connection over one.
+const NUL: &str = "a string contains a NUL byte";
+
 /// How deep values may lie in one another.
 const DEPTH: usize = 8;
 
@@ -145,8 +148,10 @@ impl<'a> Reader<'a> {
                     'v' => text.push('\x0b'),
                     'u' => text.push(code_point(&mut letters, 4)?),
                     'U' => text.push(code_point(&mut letters, 8)?),
+                    '\0' => return Err(NUL),
                     other => text.push(other),
                 },
+                '\0' => return Err(NUL),
                 _ => text.push(letter),
             }
         }
@@ -187,7 +192,7 @@ impl<'a> Reader<'a> {
         for value in values {
             array.append(value).map_err(|_| "the elements of an array are of one type")?;
         }
-        Ok(Variant::Array(array))
+        fits(Variant::Array(array))
     }
 
     fn tuple(&mut self, typ: Option<&Signature>, deeper: usize) -> Parsed<Variant<'static>> {
@@ -206,14 +211,25 @@ impl<'a> Reader<'a> {
             return Err("a tuple has fewer fields than its type");
         }
         let structure = values.into_iter().fold(StructureBuilder::new(), StructureBuilder::append_field);
-        structure.build().map(Variant::Structure).map_err(|_| "a tuple has a field at least")
+        fits(Variant::Structure(structure.build().map_err(|_| "a tuple has a field at least")?))
     }
+}
+
+/// Refuses a value of a type that D-Bus has no room for (its specification: "Valid Signatures").
+fn fits(value: Variant<'static>) -> Parsed<Variant<'static>> {
+    const LONGEST: usize = 255;
+    if value.value_signature().string_len() > LONGEST { Err("its type is too long") } else { Ok(value) }
 }
 
 /// The character of an escape with so many hexadecimal digits.
 fn code_point(letters: &mut impl Iterator<Item = (usize, char)>, digits: usize) -> Parsed<char> {
-    let digits: String = letters.take(digits).map(|(_, letter)| letter).collect();
-    u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).ok_or("not a character")
+    let mut code = 0;
+    for _ in 0..digits {
+        let digit = letters.next().and_then(|(_, letter)| letter.to_digit(16));
+        // Eight digits are 32 bits.
+        code = code << 4 | digit.ok_or("a digit of an escape is missing")?;
+    }
+    if code == 0 { Err(NUL) } else { char::from_u32(code).ok_or("not a character") }
 }
 
 fn string(text: String, typ: Option<&Signature>) -> Parsed<Variant<'static>> {
@@ -233,7 +249,11 @@ fn number(text: &str, typ: Option<&Signature>) -> Parsed<Variant<'static>> {
     let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
     let is_float = hexadecimal.is_none() && digits.contains(['.', 'e', 'E']);
     if matches!(typ, Some(Signature::F64)) || (typ.is_none() && is_float) {
-        return plain.parse().map(Variant::F64).map_err(|_| "not a number");
+        let number: f64 = plain.parse().map_err(|_| "not a number")?;
+        return if number.is_finite() { Ok(Variant::F64(number)) } else { Err("not a finite number") };
+    }
+    if digits.contains(['+', '-']) {
+        return Err("not a number");
     }
     let magnitude = match (hexadecimal, digits.strip_prefix('0').filter(|rest| !rest.is_empty())) {
         (Some(digits), _) => i128::from_str_radix(digits, 16),
@@ -306,9 +326,29 @@ mod tests {
             "1x",
             "--1",
             "@as 1",
+            "-+1",
+            "0x+1",
+            "0-7",
+            "+inf",
+            "double -nan",
+            "1e999",
+            "'a\0b'",
+            r"'\u0000'",
+            r"'\u+041'",
+            r"'\U00110000'",
+            r"'\u41'",
         ] {
             assert!(parse(text).is_err(), "{text}: {:?}", parse(text));
         }
+    }
+
+    #[test]
+    fn types_are_no_longer_than_a_message_takes() {
+        let tuple = |fields: usize| format!("({})", "1,".repeat(fields));
+        assert!(parse(&tuple(253)).is_ok());
+        assert_eq!(parse(&tuple(254)), Err("its type is too long"));
+        assert_eq!(parse(&format!("[{}]", tuple(253))), Err("its type is too long"));
+        assert_eq!(parse(&format!("@a({}) []", "i".repeat(253))), Err("its type is too long"));
     }
 
     #[test]

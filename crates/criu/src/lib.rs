@@ -6,6 +6,7 @@
 
 mod conversation;
 mod error;
+mod images;
 mod log;
 pub mod rpc;
 mod step;
@@ -13,6 +14,7 @@ mod version;
 
 pub use conversation::{Conversation, Event};
 pub use error::{Error, Result};
+pub use images::{Truncated, check_memory};
 pub use log::complaints;
 pub use step::Step;
 pub use version::Version;

@@ -217,6 +217,9 @@ pub struct Options {
     /// How connections are kept from the network.
     #[prost(enumeration = "NetworkLock", optional, tag = "64")]
     pub network_lock: Option<i32>,
+    /// Whether mounts are restored as by CRIU before 3.17.
+    #[prost(bool, optional, tag = "65")]
+    pub mntns_compat_mode: Option<bool>,
 }
 
 /// What the kernel can do (`criu_features`): asked for with `true`, answered with what is so.

@@ -1,7 +1,7 @@
 //! Running a program with a deadline.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -44,6 +44,8 @@ pub struct Output {
     pub stderr: String,
     /// Whether it was killed at the deadline.
     pub timed_out: bool,
+    /// What it was at when it was killed at the deadline (proc_pid_syscall(5), proc_pid_fd(5)).
+    last_seen: String,
 }
 
 impl Run {
@@ -99,11 +101,12 @@ impl Run {
             let _ = child.kill();
         }
         let status = child.wait()?;
-        let (stdout, stderr, timed_out) = outcome?;
-        Ok(Output { status, stdout, stderr, timed_out })
+        let (stdout, stderr, last_seen) = outcome?;
+        let timed_out = last_seen.is_some();
+        Ok(Output { status, stdout, stderr, timed_out, last_seen: last_seen.unwrap_or_default() })
     }
 
-    fn attend(&self, child: &mut Child) -> io::Result<(String, String, bool)> {
+    fn attend(&self, child: &mut Child) -> io::Result<(String, String, Option<String>)> {
         let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
         if let Some(mut stdin) = child.stdin.take() {
             match stdin.write_all(&self.stdin) {
@@ -115,9 +118,10 @@ impl Run {
         let stderr = child.stderr.take().map(OwnedFd::from).map(Stream::new).transpose()?;
         let mut streams: Vec<Stream> = [stdout, stderr].into_iter().flatten().collect();
         let end = Instant::now() + self.deadline;
-        let mut timed_out = false;
+        let mut last_seen = None;
         loop {
-            let left = if timed_out { None } else { Some(end.saturating_duration_since(Instant::now())) };
+            let left =
+                if last_seen.is_some() { None } else { Some(end.saturating_duration_since(Instant::now())) };
             let ended = wait(pidfd.as_fd(), &streams, left)?;
             for stream in &mut streams {
                 stream.drain()?;
@@ -125,14 +129,25 @@ impl Run {
             if ended {
                 break;
             }
-            if !timed_out && Instant::now() >= end {
-                timed_out = true;
+            if last_seen.is_none() && Instant::now() >= end {
+                last_seen = Some(seen(child.id()));
                 pidfd_send_signal(&pidfd, Signal::KILL)?;
             }
         }
         let mut texts = streams.into_iter().map(|stream| String::from_utf8_lossy(&stream.bytes).into_owned());
-        Ok((texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), timed_out))
+        Ok((texts.next().unwrap_or_default(), texts.next().unwrap_or_default(), last_seen))
     }
+}
+
+/// The system call that a process is in, and the files that it has open.
+fn seen(pid: u32) -> String {
+    let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let mut text = format!("in system call {}", call.trim_end());
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+        let file = fs::read_link(entry.path()).unwrap_or_default();
+        text.push_str(&format!("\n  fd {} {}", entry.file_name().display(), file.display()));
+    }
+    text
 }
 
 /// Waits for something to read, the end of the process, or the end of the time left; whether the process has ended.
@@ -188,7 +203,8 @@ impl Output {
 
     /// All of it for a person.
     pub fn describe(&self) -> String {
-        let late = if self.timed_out { " at the deadline" } else { "" };
+        let late =
+            if self.timed_out { format!(" at the deadline, {}", self.last_seen) } else { String::new() };
         format!("{}{late}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr)
     }
 }

@@ -128,9 +128,14 @@ fn list(path: &str) -> io::Result<Value> {
     Ok(json!(names))
 }
 
+/// What ends a probe that waits. As PID 1 it would not get them but for asking.
+const ENDING: [i32; 2] = [libc::SIGTERM, libc::SIGINT];
+
 /// Says words to the socket of the environment, each a line of one datagram (sd_notify(3)), and waits as `sleep` does.
 fn notify(words: &[&str]) -> io::Result<Value> {
     let name = std::env::var("NOTIFY_SOCKET").map_err(io::Error::other)?;
+    // Before the word, for whoever hears it may send one of them at once.
+    kernel::block_signals(&ENDING)?;
     UnixDatagram::unbound()?.send_to(words.join("\n").as_bytes(), name)?;
     pause()
 }
@@ -164,9 +169,9 @@ fn mknod(path: &str, kind: &str, major: u32, minor: u32) -> io::Result<Value> {
     Ok(Value::Null)
 }
 
-/// Says that it is there, then waits for SIGTERM or SIGINT: as PID 1 it would not get them otherwise.
+/// Says that it is there, then waits for a signal of [`ENDING`].
 fn pause() -> io::Result<Value> {
-    let signals = kernel::block_signals(&[libc::SIGTERM, libc::SIGINT])?;
+    let signals = kernel::block_signals(&ENDING)?;
     kernel::ignore_broken_pipes();
     say(&json!({ "ok": true, "ready": true }));
     kernel::next_signal(&signals).map(|signal| json!(signal))

@@ -42,10 +42,8 @@ pub struct Output {
     pub stdout: String,
     /// What it wrote to standard error, as text.
     pub stderr: String,
-    /// Whether it was killed at the deadline.
-    pub timed_out: bool,
-    /// What it was at when it was killed at the deadline (proc_pid_syscall(5), proc_pid_fd(5)).
-    last_seen: String,
+    /// What it was at when it was killed at the deadline, if it was (proc_pid_syscall(5), proc_pid_fd(5)).
+    last_seen: Option<String>,
 }
 
 impl Run {
@@ -102,8 +100,7 @@ impl Run {
         }
         let status = child.wait()?;
         let (stdout, stderr, last_seen) = outcome?;
-        let timed_out = last_seen.is_some();
-        Ok(Output { status, stdout, stderr, timed_out, last_seen: last_seen.unwrap_or_default() })
+        Ok(Output { status, stdout, stderr, last_seen })
     }
 
     fn attend(&self, child: &mut Child) -> io::Result<(String, String, Option<String>)> {
@@ -186,14 +183,19 @@ impl Stream {
 }
 
 impl Output {
+    /// Whether it was killed at the deadline.
+    pub fn timed_out(&self) -> bool {
+        self.last_seen.is_some()
+    }
+
     /// This output if the program ended with status 0, else an error that shows all of it.
     pub fn success(self) -> Result<Output, String> {
-        if self.status.success() && !self.timed_out { Ok(self) } else { Err(self.describe()) }
+        if self.status.success() && !self.timed_out() { Ok(self) } else { Err(self.describe()) }
     }
 
     /// This output if the program ended with that status, else an error that shows all of it.
     pub fn code(self, code: i32) -> Result<Output, String> {
-        if self.status.code() == Some(code) && !self.timed_out { Ok(self) } else { Err(self.describe()) }
+        if self.status.code() == Some(code) && !self.timed_out() { Ok(self) } else { Err(self.describe()) }
     }
 
     /// Standard output as a JSON document: a [`Report`](crate::Report), say.
@@ -204,7 +206,7 @@ impl Output {
     /// All of it for a person.
     pub fn describe(&self) -> String {
         let late =
-            if self.timed_out { format!(" at the deadline, {}", self.last_seen) } else { String::new() };
+            self.last_seen.as_ref().map_or_else(String::new, |seen| format!(" at the deadline, {seen}"));
         format!("{}{late}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr)
     }
 }
@@ -226,7 +228,10 @@ mod tests {
     #[test]
     fn a_program_that_does_not_end_is_killed_at_its_deadline() {
         let output = Run::new("sleep").arg("1000").deadline(Duration::from_millis(50)).output().unwrap();
-        assert!(output.timed_out && output.success().is_err());
+        assert!(output.timed_out());
+        let failure = output.success().unwrap_err();
+        assert!(failure.contains(" at the deadline, in system call "), "{failure}");
+        assert!(failure.contains("\n  fd 0 pipe:["), "{failure}");
     }
 
     #[test]

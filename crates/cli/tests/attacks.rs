@@ -97,7 +97,7 @@ fn a_program_that_is_the_runtime_itself_is_sealed() -> Outcome {
         spec.process.as_mut().unwrap().args = ["/proc/self/exe", "--version"].map(str::to_owned).to_vec();
     });
     let output = stage.corten(&["run", stage.id()]).output()?;
-    assert!(!output.timed_out, "{}", output.describe());
+    assert!(!output.timed_out(), "{}", output.describe());
     assert!(fs::read(common::corten())? == bytes);
     stage.nothing_is_left();
     Ok(())
@@ -280,7 +280,7 @@ fn a_terminal_is_not_taken_from_a_volume() -> Outcome {
         fs::write(stage.bundle.path().join("config.json"), serde_json::to_vec(&spec)?)?;
         let before = fingerprint(&victim);
         let output = stage.corten(&["run", stage.id()]).output()?;
-        assert!(!output.timed_out && !output.status.success(), "{hostile}: {}", output.describe());
+        assert!(!output.timed_out() && !output.status.success(), "{hostile}: {}", output.describe());
         assert_eq!(fingerprint(&victim), before, "{hostile}");
         stage.nothing_is_left();
     }
@@ -356,7 +356,7 @@ fn a_hostile_image_changes_nothing_outside() -> Outcome {
         let before = fingerprint(&victim);
         let output = stage.corten(&["run", stage.id()]).output()?;
         let told = format!("{place} is {kind}: {}", output.describe());
-        assert!(!output.timed_out, "{told}");
+        assert!(!output.timed_out(), "{told}");
         assert!(output.status.success() || output.stderr.contains("error"), "{told}");
         assert_eq!(fingerprint(&victim), before, "{told}");
         stage.nothing_is_left();
@@ -414,7 +414,7 @@ fn a_race_changes_nothing_outside() -> Outcome {
         for _ in 0..runs {
             let output = stage.corten(&["run", stage.id()]).output().unwrap();
             started += u32::from(output.status.success());
-            if output.timed_out || fingerprint(&victim) != before {
+            if output.timed_out() || fingerprint(&victim) != before {
                 done.store(true, Ordering::Relaxed);
                 panic!("{}", output.describe());
             }

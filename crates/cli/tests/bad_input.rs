@@ -153,7 +153,7 @@ fn destinations_stay_inside() -> Outcome {
             symlink(format!("{climb}{}", outside.display()), stage.inside(name))?;
             // The path is taken inside the root: what is made is made there, or it is refused.
             let output = stage.corten(&["run", stage.id()]).output()?;
-            assert!(!output.timed_out, "{}", output.describe());
+            assert!(!output.timed_out(), "{}", output.describe());
             assert_eq!(std::fs::read_dir(&outside)?.count(), 0, "{depth} {climb}: {}", output.describe());
             stage.nothing_is_left();
         }

@@ -200,7 +200,7 @@ fn sigwait() -> io::Result<Value> {
 
 /// Starts children that wait, tells their process ids, and ends them and itself at SIGTERM.
 fn fork(count: usize) -> io::Result<Value> {
-    let signals = kernel::block_signals(&[libc::SIGTERM, libc::SIGINT])?;
+    let signals = kernel::block_signals(&ENDING)?;
     let mut children: Vec<Child> = Vec::new();
     let mut failure = None;
     while children.len() < count && failure.is_none() {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::report::Mount;
 use crate::rootfs;
@@ -35,6 +36,8 @@ pub enum Requirement {
     UserNamespaces,
     /// Landlock, of this version of the interface or a newer one.
     Landlock(u32),
+    /// A CRIU that can save and restore on this kernel, and has these features, such as `mem_dirty_track`.
+    Criu(&'static [&'static str]),
 }
 
 /// Why these requirements are not met; `None` if they are. The text is the same on every run.
@@ -58,6 +61,13 @@ impl Requirement {
             Requirement::IoScheduler(name) => (io_scheduler(name), format!("needs the I/O scheduler {name}")),
             Requirement::Landlock(abi) => (landlock(*abi), format!("needs Landlock ABI {abi}")),
             Requirement::Module(name) => (module(name), format!("needs the kernel module {name}")),
+            Requirement::Criu(features) => (
+                criu(&[]) && features.iter().all(|feature| criu(&["--feature", feature])),
+                format!(
+                    "needs a CRIU that fits this kernel{}",
+                    features.iter().map(|f| format!(", {f}")).collect::<String>()
+                ),
+            ),
             Requirement::UserNamespaces => (user_namespaces(), "needs user namespaces".to_owned()),
         };
         (!met).then_some(reason)
@@ -120,6 +130,12 @@ fn module(name: &str) -> bool {
         file.split('.').next() == Some(name)
     };
     Path::new("/sys/module").join(name).exists() || list.lines().any(named)
+}
+
+fn criu(options: &[&str]) -> bool {
+    let mut check = Command::new("criu");
+    check.arg("check").args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    check.status().is_ok_and(|status| status.success())
 }
 
 fn user_namespaces() -> bool {

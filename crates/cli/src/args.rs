@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    check, create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
-    top, update,
+    check, checkpoint, create, delete, events, exec, features, kill, list, pause, ps, restore, run, spec,
+    start, state, throwaway, top, update,
 };
 use crate::error::Error;
 use crate::globals::Globals;
@@ -29,6 +29,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Check(check::Check),
+    Checkpoint(Box<checkpoint::Checkpoint>),
     Create(create::Create),
     Delete(delete::Delete),
     Events(events::Events),
@@ -38,6 +39,7 @@ pub enum Command {
     List(list::List),
     Pause(pause::Pause),
     Ps(ps::Ps),
+    Restore(Box<restore::Restore>),
     Resume(pause::Resume),
     Run(run::Run),
     Spec(spec::Spec),
@@ -56,6 +58,14 @@ impl Command {
             Self::Create(create) => Some(create.options.preserve_fds),
             Self::Exec(exec) => Some(exec.preserve_fds),
             Self::Run(run) => Some(run.options.preserve_fds),
+            _ => None,
+        }
+    }
+
+    /// The number of the descriptor that is to be told of something.
+    pub fn status_fd(&self) -> Option<i32> {
+        match self {
+            Self::Checkpoint(checkpoint) => checkpoint.status_fd,
             _ => None,
         }
     }

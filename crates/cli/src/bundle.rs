@@ -56,6 +56,30 @@ pub fn read(bundle: &Path) -> Result<Spec> {
     }
 }
 
+/// The document of a bundle, changed by `edit`, and the configuration that it and the options make.
+pub fn configure(
+    globals: &Globals,
+    bundle: &Path,
+    no_pivot_root: bool,
+    no_new_keyring: bool,
+    edit: impl FnOnce(&mut Spec),
+) -> Result<(Spec, Config)> {
+    let bundle = std::path::absolute(bundle)
+        .map_err(|source| Error::System { what: format!("find {}", bundle.display()), source })?;
+    let mut spec = read(&bundle)?;
+    edit(&mut spec);
+    let options = SpecOptions {
+        no_pivot_root,
+        no_new_keyring,
+        systemd_cgroup: globals.cgroup_manager() == CgroupManager::Systemd,
+        no_cgroup: globals.cgroup_manager() == CgroupManager::Disabled,
+        rootless_euid: globals.ordinary_user(),
+        rootless_cgroups: globals.rootless_cgroups(),
+    };
+    let config = Config::from_spec(&spec, &bundle, options)?;
+    Ok((spec, config))
+}
+
 /// A container that exists, and the program that is to be its first.
 pub struct Made {
     pub container: Container,
@@ -75,22 +99,12 @@ impl Options {
         detached: bool,
     ) -> Result<Made> {
         let id = Id::try_from(self.id.as_str())?;
-        let bundle = std::path::absolute(&self.bundle)
-            .map_err(|source| Error::System { what: format!("find {}", self.bundle.display()), source })?;
-        let mut spec = read(&bundle)?;
         let notify = notify_socket::directory(runtime, &id);
-        notify.iter().for_each(|directory| notify_socket::add_to(&mut spec, directory));
+        let (spec, config) = configure(globals, &self.bundle, self.no_pivot, self.no_new_keyring, |spec| {
+            notify.iter().for_each(|directory| notify_socket::add_to(spec, directory));
+        })?;
         let process =
             spec.process.as_ref().ok_or_else(|| Error::usage("process must be specified in config.json"))?;
-        let options = SpecOptions {
-            no_pivot_root: self.no_pivot,
-            no_new_keyring: self.no_new_keyring,
-            systemd_cgroup: globals.cgroup_manager() == CgroupManager::Systemd,
-            no_cgroup: globals.cgroup_manager() == CgroupManager::Disabled,
-            rootless_euid: globals.ordinary_user(),
-            rootless_cgroups: globals.rootless_cgroups(),
-        };
-        let config = Config::from_spec(&spec, &bundle, options)?;
         let mut builder =
             Process::from_spec(process)?.listen_fds(inherited.listen).preserve_fds(inherited.fds);
         match console(process.terminal, detached, self.console_socket.as_deref())? {

@@ -1,4 +1,5 @@
-//! Descriptors that the caller hands to the container: `LISTEN_FDS` (sd_listen_fds(3)) and `--preserve-fds`.
+//! Descriptors that the caller hands over: to the container by `LISTEN_FDS` (sd_listen_fds(3)) and `--preserve-fds`, and to
+//! this program by `--status-fd`.
 
 use std::os::fd::OwnedFd;
 
@@ -9,14 +10,18 @@ use crate::error::{Doing, Error, Result};
 pub struct Inherited {
     pub fds: Vec<OwnedFd>,
     pub listen: u32,
+    /// That of `--status-fd`, which can be written to.
+    pub status: Option<OwnedFd>,
 }
 
 impl Inherited {
-    /// Takes those that the environment tells of, and as many as asked for after them; none for `None`.
+    /// Takes those that the environment tells of, and as many as asked for after them, none for `None`; and the one of this
+    /// number that is to be told of something.
     ///
     /// To be called before this program opens anything itself.
-    pub fn take(preserve: Option<u32>) -> Result<Self> {
-        let Some(preserve) = preserve else { return Ok(Self::default()) };
+    pub fn take(preserve: Option<u32>, status: Option<i32>) -> Result<Self> {
+        let status = status.map(writable).transpose()?;
+        let Some(preserve) = preserve else { return Ok(Self { status, ..Self::default() }) };
         let variable = |name: &str| std::env::var(name).ok();
         let listen = listen_fds(
             variable("LISTEN_PID").as_deref(),
@@ -29,8 +34,19 @@ impl Inherited {
             corten_sys::fd::inherited(number)
                 .doing(|| format!("preserve-fds: file descriptor {number} is not open"))
         };
-        Ok(Self { fds: (3..3 + count).map(take).collect::<Result<_>>()?, listen })
+        Ok(Self { fds: (3..3 + count).map(take).collect::<Result<_>>()?, listen, status })
     }
+}
+
+/// A copy of a descriptor that is open for writing.
+fn writable(number: i32) -> Result<OwnedFd> {
+    let doing = || format!("status-fd: file descriptor {number} is not open");
+    let fd = corten_sys::fd::copy_inherited(number).doing(doing)?;
+    let mode = rustix::fs::fcntl_getfl(&fd).doing(doing)? & rustix::fs::OFlags::ACCMODE;
+    if mode == rustix::fs::OFlags::RDONLY {
+        return Err(Error::usage(format!("status-fd: file descriptor {number} is not writable")));
+    }
+    Ok(fd)
 }
 
 /// They are for this process only where its number is given.

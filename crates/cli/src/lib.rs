@@ -28,8 +28,8 @@ use corten::{Launcher, Runtime};
 
 use args::{Arguments, Command};
 use commands::{
-    check, create, delete, events, exec, features, kill, list, pause, ps, run, spec, start, state, throwaway,
-    top, update,
+    check, checkpoint, create, delete, events, exec, features, kill, list, pause, ps, restore, run, spec,
+    start, state, throwaway, top, update,
 };
 use error::Result;
 use globals::Globals;
@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     // Before anything is opened: what was not inherited after all must not be taken for it.
-    let inherited = Inherited::take(command.preserve_fds());
+    let inherited = Inherited::take(command.preserve_fds(), command.status_fd());
     let run = |()| run(&globals, &command, inherited?, Launcher::self_exe(hook));
     let code = match log::start(&globals).and_then(run) {
         Ok(code) => code,
@@ -78,6 +78,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
     }
     let runtime = Runtime::open(root::directory(globals)?, launcher)?;
     match command {
+        Command::Checkpoint(arguments) => checkpoint::run(&runtime, inherited.status, arguments),
         Command::Create(arguments) => create::run(globals, &runtime, inherited, arguments),
         Command::Delete(arguments) => delete::run(&runtime, arguments),
         Command::Events(arguments) => events::run(&runtime, arguments),
@@ -86,6 +87,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
         Command::List(arguments) => list::run(&runtime, arguments),
         Command::Pause(arguments) => pause::pause(&runtime, arguments),
         Command::Ps(arguments) => ps::run(&runtime, arguments),
+        Command::Restore(arguments) => restore::run(globals, &runtime, arguments),
         Command::Resume(arguments) => pause::resume(&runtime, arguments),
         Command::Run(arguments) => run::run(globals, &runtime, inherited, arguments),
         Command::Start(arguments) => start::run(&runtime, arguments),

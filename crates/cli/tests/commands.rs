@@ -4,7 +4,6 @@
 mod common;
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::ExitCode;
 
@@ -22,7 +21,7 @@ fn an_unmodified_bundle_with_busybox_runs() -> Outcome {
     let path = socket.to_str().unwrap();
     stage.does(&["run", "--detach", "--console-socket", path, stage.id()]);
     let (connection, _) = listener.accept()?;
-    let (word, master) = receive(&connection);
+    let (word, master) = common::receive(&connection);
     assert_eq!(word, b"/dev/ptmx");
     rustix::io::write(&master, b"echo $((6*7)); tty; exit\n")?;
     let mut seen = String::new();
@@ -35,22 +34,6 @@ fn an_unmodified_bundle_with_busybox_runs() -> Outcome {
     stage.does(&["delete", stage.id()]);
     stage.nothing_is_left();
     Ok(())
-}
-
-/// One descriptor, and what came with it.
-fn receive(connection: &std::os::unix::net::UnixStream) -> (Vec<u8>, std::os::fd::OwnedFd) {
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut buffer = [0; 4096];
-    let mut buffers = [std::io::IoSliceMut::new(&mut buffer)];
-    let bytes =
-        recvmsg(connection.as_fd(), &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    (buffer[..bytes].to_vec(), fd.unwrap())
 }
 
 fn a_container_lives_step_by_step() -> Outcome {
@@ -229,7 +212,7 @@ fn pidfds_are_sent() -> Outcome {
     let socket = stage.bundle.path().join("pidfd");
     let listener = UnixListener::bind(&socket)?;
     stage.does(&["create", "--pidfd-socket", socket.to_str().unwrap(), stage.id()]);
-    let (word, pidfd) = receive(&listener.accept()?.0);
+    let (word, pidfd) = common::receive(&listener.accept()?.0);
     assert_eq!(word, b"standard");
     rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL)?;
     eventually("wait for the end", || stage.status() == "stopped");
@@ -258,7 +241,7 @@ fn annotations_of_engines_are_heeded() -> Outcome {
         run.args(arguments).current_dir(stage.bundle.path()).output().unwrap().success().unwrap()
     };
     groups(&["run", "--detach", stage.id()]);
-    assert_eq!(receive(&listener.accept()?.0).0, b"standard");
+    assert_eq!(common::receive(&listener.accept()?.0).0, b"standard");
     let report: Report = groups(&["exec", "--user", "3:4", stage.id(), "/bin/probe"]).json()?;
     // The first is not mapped, and is the owner's group all the same.
     assert_eq!((report.gids.effective, report.groups), (4, vec![65_534, 9]));

@@ -11,6 +11,27 @@ use crate::{Cgroup, Config, Error, ErrorKind, Id, Result, oci, resources};
 ///
 /// systemd makes none without a process in it: that is `stage1`, which ends in it.
 pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i32) -> Result<Option<Group>> {
+    make_with(container, saved, lock, stage1, limit)
+}
+
+/// Makes the control group, for a process that is to be there at once and without limits. Those of systemd's units come with
+/// the unit.
+pub(crate) fn make_around(
+    container: &Handle,
+    saved: &mut Saved,
+    lock: &Lock,
+    process: i32,
+) -> Result<Option<Group>> {
+    make_with(container, saved, lock, process, |_, group| Ok(group.attach(process)?))
+}
+
+fn make_with(
+    container: &Handle,
+    saved: &mut Saved,
+    lock: &Lock,
+    stage1: i32,
+    then: impl FnOnce(&Config, &Group) -> Result<()>,
+) -> Result<Option<Group>> {
     let config = std::sync::Arc::clone(&saved.config);
     if !config.cgroup().managed {
         return Ok(None);
@@ -19,7 +40,7 @@ pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i
         true => by_systemd(container, saved, lock, stage1),
         false => in_file_system(container, saved, lock),
     };
-    let limited = made.and_then(|group| match limit(&config, &group) {
+    let limited = made.and_then(|group| match then(&config, &group) {
         Ok(()) => Ok(group),
         Err(error) => {
             drop(remove(saved, Some(&group)));
@@ -89,7 +110,8 @@ fn allowed(config: &Config) -> oci::Resources {
     resources
 }
 
-fn limit(config: &Config, group: &Group) -> Result<()> {
+/// Sets the limits of a group.
+pub(crate) fn limit(config: &Config, group: &Group) -> Result<()> {
     warn(group.apply(&allowed(config))?);
     match config.cgroup().owner_uid.map_or(Ok(()), |owner| group.give_to(owner)) {
         // Only the container's own groups are the matter; an ordinary user may give away nothing.

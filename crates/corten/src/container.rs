@@ -10,8 +10,9 @@ use crate::child::{self, Child, Ends, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
-    Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process, Result,
-    Signal, State, Stats, Status, cgroup, hooks, network, oci, rdt, resources, start, stats,
+    Checkpoint, Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process,
+    Restore, Result, Signal, State, Stats, Status, cgroup, checkpoint, hooks, network, oci, rdt, resources,
+    start, stats,
 };
 
 /// One container.
@@ -280,6 +281,28 @@ impl Container {
     pub fn exec(&self, process: Process) -> Result<Child> {
         let (process, ends) = start::exec(&self.0, process)?;
         Ok(Child::new(process, ends))
+    }
+
+    /// Saves its processes to images, by the machine's CRIU, and ends them; or lets them go on, where that is asked for.
+    ///
+    /// A container that is left running, or whose checkpoint fails, goes on as before. One that was ended has stopped, and is
+    /// still to be destroyed. Everything that can be known beforehand is checked before anything is touched:
+    /// [`ErrorKind::Unsupported`] where CRIU is missing, too old, or cannot do what is asked for, or where the container has
+    /// something that would not come back; [`ErrorKind::Paused`] where it is paused. [`ErrorKind::Criu`] where CRIU fails; the message has the last lines of its log.
+    /// Needs root.
+    pub fn checkpoint(&self, checkpoint: Checkpoint<'_>) -> Result<()> {
+        checkpoint::checkpoint(&self.0, checkpoint)
+    }
+
+    /// Brings processes back from images into this container, which must have no process. Its configuration must be that of
+    /// the container that was saved, and its root file system must hold the same files.
+    ///
+    /// What the processes are and may do comes from the images: of the configuration it is mounts, namespaces by path, and
+    /// the control group with its limits that count. Hooks of the kinds `prestart` and `createRuntime` run when the namespaces
+    /// are there, and `poststart` when everything runs. Where it fails, nothing of it is left. Needs root.
+    pub fn restore(&self, restore: Restore) -> Result<Child> {
+        let (process, terminal) = checkpoint::restore(&self.0, restore)?;
+        Ok(Child::new(process, Ends { terminal, listener: None }))
     }
 
     /// Removes a container that has stopped, or was never released: its control group, its state, and last the poststop hooks.

@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Protocol,
     /// The kernel refused an operation; see [`Error::raw_os_error`].
     System,
+    /// CRIU failed to save or restore a container; the message has its reasons.
+    Criu,
     /// The saved state of a container cannot be read.
     CorruptState,
 }

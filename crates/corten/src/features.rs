@@ -48,13 +48,14 @@ pub fn features() -> Features {
             mount_extensions: Some(MountExtensions { idmap: Enabled { enabled: true } }),
             net_devices: Some(Enabled { enabled: true }),
         }),
-        annotations: oci::Map::from([(
-            "org.corten.version".to_owned(),
-            env!("CARGO_PKG_VERSION").to_owned(),
-        )]),
+        annotations: oci::Map::from([
+            ("org.corten.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("org.corten.checkpoint.enabled".to_owned(), "true".to_owned()),
+        ]),
         potentially_unsafe_config_annotations: strings(&[
             "bundle",
             landlock::ANNOTATION,
+            "org.criu.config",
             "org.systemd.property.",
             "run.oci.",
         ]),

@@ -24,6 +24,7 @@
 
 mod cgroup;
 pub mod check;
+mod checkpoint;
 mod child;
 pub mod config;
 mod container;
@@ -50,6 +51,7 @@ mod status;
 mod store;
 mod time;
 
+pub use checkpoint::{CgroupMode, Checkpoint, NetworkLock, Progress, Restore};
 pub use child::{Child, ExitStatus};
 pub use config::{
     Cgroup, Config, ConfigBuilder, Landlock, LandlockPath, LandlockPort, LandlockRules, LandlockRuleset,

@@ -1,6 +1,6 @@
 //! Turning a configuration and a process into the payload of the new process.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use corten_cgroups::Group;
@@ -196,17 +196,25 @@ fn joins(config: &Config, fds: &mut Descriptors) -> Result<Vec<Join>> {
     Ok(joins)
 }
 
-/// Standard files, and those that the program inherits. A terminal replaces the standard files later.
+/// Standard files, and those that the program inherits.
 fn descriptors(stdio: &Stdio, preserve: &[OwnedFd], terminal: bool) -> Result<Descriptors> {
-    let copy = |fd: std::os::fd::BorrowedFd<'_>| -> Result<OwnedFd> {
-        rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|errno| Error::io("copy a file descriptor", errno))
-    };
+    // A terminal replaces the standard files later.
+    let standard = standard_files(if terminal { &Stdio::Null } else { stdio })?;
+    let inherited = preserve.iter().map(|fd| copy(fd.as_fd())).collect::<Result<_>>()?;
+    Ok(Descriptors::new(standard, inherited))
+}
+
+fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|errno| Error::io("copy a file descriptor", errno))
+}
+
+/// Copies of the standard files that are asked for.
+pub(crate) fn standard_files(stdio: &Stdio) -> Result<[OwnedFd; 3]> {
     let null = || -> Result<OwnedFd> {
         rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::io("open /dev/null", errno))
     };
-    let standard = match stdio {
-        _ if terminal => [null()?, null()?, null()?],
+    Ok(match stdio {
         Stdio::Inherit => {
             [copy(rustix::stdio::stdin())?, copy(rustix::stdio::stdout())?, copy(rustix::stdio::stderr())?]
         }
@@ -214,9 +222,16 @@ fn descriptors(stdio: &Stdio, preserve: &[OwnedFd], terminal: bool) -> Result<De
         Stdio::Fds { stdin, stdout, stderr } => {
             [copy(stdin.as_fd())?, copy(stdout.as_fd())?, copy(stderr.as_fd())?]
         }
+    })
+}
+
+/// What standard files are, as links under `/proc/PID/fd`.
+pub(crate) fn links_of(files: &[OwnedFd]) -> Vec<String> {
+    let link = |fd: &OwnedFd| {
+        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        std::fs::read_link(link).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     };
-    let inherited = preserve.iter().map(|fd| copy(fd.as_fd())).collect::<Result<_>>()?;
-    Ok(Descriptors::new(standard, inherited))
+    files.iter().map(link).collect()
 }
 
 /// The files for the output of the hooks that init runs.
@@ -299,7 +314,7 @@ fn time_offsets(offsets: &oci::Map<oci::TimeOffset>) -> String {
 }
 
 /// The hierarchies that the container sees, each under its name on the host.
-fn hierarchies(group: &Group) -> Vec<rootfs::Hierarchy> {
+pub(crate) fn hierarchies(group: &Group) -> Vec<rootfs::Hierarchy> {
     let unified = group.paths().is_unified();
     let hierarchy = |(mount, controllers, directory): (&Path, &[String], &Path)| rootfs::Hierarchy {
         name: if unified {
@@ -318,9 +333,18 @@ fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
 }
 
 fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptors) -> Result<rootfs::Rootfs> {
+    let mut plan = mount_plan(config, group)?;
+    if config.namespaces().contains(Namespace::User) {
+        plan.open_sources(|tree| fds.push(tree))?;
+    }
+    Ok(plan)
+}
+
+/// The steps of making the root file system.
+pub(crate) fn mount_plan(config: &Config, group: Option<&Group>) -> Result<rootfs::Rootfs> {
     config.mount_label().map_or(Ok(()), lsm::check_selinux)?;
     let cgroups: Vec<_> = group.iter().flat_map(|group| hierarchies(group)).collect();
-    let mut plan = rootfs::plan(&rootfs::Request {
+    Ok(rootfs::plan(&rootfs::Request {
         rootfs: config.rootfs(),
         bundle: config.bundle().unwrap_or(config.rootfs()),
         readonly: config.readonlyfs(),
@@ -340,11 +364,7 @@ fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptor
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
         cgroups: &cgroups,
-    })?;
-    if config.namespaces().contains(Namespace::User) {
-        plan.open_sources(|tree| fds.push(tree))?;
-    }
-    Ok(plan)
+    })?)
 }
 
 impl From<crate::User> for corten_init::payload::User {

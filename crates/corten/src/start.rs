@@ -74,7 +74,8 @@ fn begin(
     let state = container.oci_state_of(&saved.config, "creating", None);
     let console = process.console_socket.take();
     let plan = plan::create(&saved.config, &container.id, process, group, gate, state)?;
-    let mut conversation = ready.order(plan.fds, &plan.payload)?;
+    saved.facts.descriptors = plan::links_of(plan.fds.standard());
+    let mut conversation = ready.order(plan.fds, plan.payload)?;
     let pid = conversation.pid();
     idmap::write(pid, &saved.config)?;
     plan.attach.carry_out(group, pid)?;
@@ -161,7 +162,7 @@ fn explain(error: Error, group: Option<&Group>) -> Error {
 }
 
 /// Takes back what a failed start has made; the process is gone already.
-fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
+pub(crate) fn undo(container: &Handle, saved: &mut Saved, group: Option<&Group>) {
     let undone = || -> Result<()> {
         let lock = container.store.lock()?;
         group.map_or(Ok(()), Group::kill)?;
@@ -215,7 +216,7 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
 }
 
 /// Runs the poststart hooks; where one fails, the container is killed (specification: `runtime.md#lifecycle`, step 9).
-fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
+pub(crate) fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> Result<()> {
     let state = container.oci_state_of(&saved.config, "running", saved.facts.init.map(|init| init.pid));
     hooks::run("poststart", &saved.config.hooks().poststart, &saved.config, &state).inspect_err(|_| {
         drop(child::send(pidfd, Signal::KILL));
@@ -242,7 +243,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     cgroup::let_in(&saved, ready.pid(), process.sub_cgroup.as_deref())?;
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
-    let mut conversation = ready.order(plan.fds, &plan.payload)?;
+    let mut conversation = ready.order(plan.fds, plan.payload)?;
     plan.attach.carry_out(group.as_ref(), conversation.pid())?;
     rdt::attach(&saved, conversation.pid())?;
     conversation.proceed()?;
@@ -257,7 +258,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
 }
 
 /// Sends the master of a terminal to the console socket, where there is one: in one message, with the master's name.
-fn hand_over(console: Option<OwnedFd>, terminal: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+pub(crate) fn hand_over(console: Option<OwnedFd>, terminal: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
     let (Some(console), Some(terminal)) = (&console, &terminal) else { return Ok(terminal) };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

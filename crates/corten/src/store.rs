@@ -53,6 +53,10 @@ pub(crate) struct Facts {
     /// The ends on the host of its veth pairs: what is to be, saved before it is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) host_ends: Vec<HostEnd>,
+    /// What the standard files of its first program were, as links under `/proc/PID/fd`: a checkpoint tells a restore, which
+    /// puts others in the place of pipes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) descriptors: Vec<String>,
     /// How often the configuration was changed.
     changes: u32,
 }
@@ -182,6 +186,7 @@ impl Store {
             rdt: None,
             unit: None,
             host_ends: Vec::new(),
+            descriptors: Vec::new(),
             changes: 0,
         };
         self.write(&config_name(0), &config)?;

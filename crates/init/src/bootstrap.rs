@@ -9,10 +9,12 @@ use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
 
 use crate::namespaces::{self, Late};
-use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit};
+use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit, Task};
 use crate::proc::Proc;
 use crate::protocol::{ARGV0, Channel, Report};
-use crate::{Doing, Failure, Kind, Result, Stage, create, credentials, join, scheduling};
+use crate::{
+    Doing, Failure, Kind, Result, Stage, create, credentials, host_program, join, rootfs, scheduling,
+};
 
 /// Runs the new process where this is the re-executed copy, and returns at once in any other program.
 ///
@@ -29,7 +31,7 @@ pub fn enter_if_copy() {
 const UNHEARD: i32 = 255;
 
 fn run(fd: Option<RawFd>) -> i32 {
-    let (mut channel, payload) = match fd.map(greet) {
+    let (mut channel, task) = match fd.map(greet) {
         Some(Ok(Some(order))) => order,
         Some(Err(_)) => return UNHEARD,
         None | Some(Ok(None)) => {
@@ -40,7 +42,7 @@ fn run(fd: Option<RawFd>) -> i32 {
             return UNHEARD;
         }
     };
-    match bootstrap(&mut channel, payload) {
+    match begin(&mut channel, task) {
         Ok(()) => 0,
         Err(failure) => {
             let failed = Report::Failed(Stage::Bootstrap, failure);
@@ -50,20 +52,19 @@ fn run(fd: Option<RawFd>) -> i32 {
 }
 
 /// Takes the sync socket and what comes over it; `None` where there is no runtime of this build behind it.
-fn greet(fd: RawFd) -> Result<Option<(Channel, Payload)>> {
+fn greet(fd: RawFd) -> Result<Option<(Channel, Task)>> {
     if fd < 3 {
         return Ok(None);
     }
     corten_sys::fd::close_on_exec_from(3).doing(|| "close file descriptors on exec")?;
     corten_sys::signal::reset().doing(|| "reset signals")?;
     match corten_sys::fd::inherited(fd) {
-        Ok(socket) => Channel::new(socket).receive_payload(),
+        Ok(socket) => Channel::new(socket).receive_task(),
         Err(_) => Ok(None),
     }
 }
 
-fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
-    let Payload { bootstrap, job, process } = payload;
+fn begin(channel: &mut Channel, task: Task) -> Result<()> {
     let Some(proof) = SingleThreaded::verify().doing(|| "count the threads of the re-executed program")?
     else {
         let failure =
@@ -74,6 +75,21 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         ));
     };
     let _ = rustix::thread::set_name(c"corten:[init]");
+    match task {
+        Task::Container(payload) => bootstrap(channel, *payload, &proof),
+        Task::Program(program) => Err(host_program::run(channel, program, &proof)),
+        Task::SealRoot(namespace) => {
+            let namespace = namespace.take()?;
+            corten_sys::namespace::join(&proof, namespace.as_fd(), Namespaces::MOUNT)
+                .doing(|| "join the container's mount namespace")?;
+            rootfs::make_root_readonly()?;
+            channel.send(&Report::Prepared, None)
+        }
+    }
+}
+
+fn bootstrap(channel: &mut Channel, payload: Payload, proof: &SingleThreaded) -> Result<()> {
+    let Payload { bootstrap, job, process } = payload;
     let Bootstrap {
         oom_score_adj,
         rlimits,
@@ -90,18 +106,18 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
         set_oom_score_adj(adjustment)?;
     }
     raise_hard_limits(&rlimits)?;
-    crate::idmapped::apply(&proof, &idmapped)?;
+    crate::idmapped::apply(proof, &idmapped)?;
     if !dumpable_until_mapped {
         credentials::set_not_dumpable()?;
     }
     scheduling::keep_to(cpus.as_deref())?;
     // Nothing of the container's is in reach here.
     let proc = open_proc(&job, &process)?;
-    let joined = namespaces::join_paths(&proof, join, network)?;
-    let late = join_container.map(|container| namespaces::join_container(&proof, container)).transpose()?;
+    let joined = namespaces::join_paths(proof, join, network)?;
+    let late = join_container.map(|container| namespaces::join_container(proof, container)).transpose()?;
     let kinds = Namespaces::from_bits_retain(create);
     let cgroup = cgroup.map(crate::inherited::Slot::take).transpose()?;
-    match clone_sibling(&proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
+    match clone_sibling(proof, kinds, cgroup.as_ref().map(AsFd::as_fd))
         .map_err(|e| clone_failure(kinds, e))?
     {
         Clone::Original { pid, pidfd } => {
@@ -109,13 +125,13 @@ fn bootstrap(channel: &mut Channel, payload: Payload) -> Result<()> {
             if !network {
                 return Ok(());
             }
-            let new = || namespaces::network_socket_of(&proof, pidfd.as_fd());
+            let new = || namespaces::network_socket_of(proof, pidfd.as_fd());
             let socket = joined.map_or_else(new, Ok)?;
             channel.send(&Report::Network, Some(socket.as_fd()))
         }
         Clone::Copy => {
             drop((cgroup, joined));
-            second_stage(channel, job, process, rlimits, late, proc, &proof)
+            second_stage(channel, job, process, rlimits, late, proc, proof)
         }
     }
 }

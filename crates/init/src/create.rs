@@ -44,7 +44,7 @@ fn container(
     let output =
         Output { stdout: stdout.map(Slot::take).transpose()?, stderr: stderr.map(Slot::take).transpose()? };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    process::join_keyring(outlet, &process, &proc)?;
+    process::join_own_keyring(outlet, &process, &proc)?;
     if create.loopback {
         corten_sys::network::loopback_up().doing(|| "bring the loopback interface up")?;
     }

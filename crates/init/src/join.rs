@@ -58,7 +58,7 @@ fn program(
     }
     credentials::set_not_dumpable()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    process::join_keyring(outlet, &process, &proc)?;
+    process::join_own_keyring(outlet, &process, &proc)?;
     terminal::attach(outlet, &process, false)?;
     let program = process::prepare(outlet, process, rlimits, proc, proof)?;
     program.execute(outlet, proof)

@@ -1,7 +1,8 @@
 //! What runs inside the new process of a container, and the protocol it speaks with the runtime.
 //!
 //! The story, file by file: [`bootstrap`] is stage 1, which clones `create` (a new container's init) or `join` (a
-//! program in a running one); both end in `process`, which becomes the user's program.
+//! program in a running one); both end in `process`, which becomes the user's program. A helper of the runtime's, such as CRIU,
+//! is started by the same road (`host_program`).
 #![forbid(unsafe_code)]
 
 mod bootstrap;
@@ -9,6 +10,7 @@ mod create;
 mod credentials;
 mod failure;
 pub mod hooks;
+mod host_program;
 mod idmapped;
 pub mod inherited;
 mod join;

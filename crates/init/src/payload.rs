@@ -1,10 +1,45 @@
 //! Everything that the new process needs to know, decided by the runtime beforehand.
 
+use std::path::PathBuf;
+
 use corten_oci::{Hook, IdMapping, State};
 use serde::{Deserialize, Serialize};
 
 use crate::inherited::Slot;
 use crate::rootfs::{IdMapped, Rootfs};
+
+/// What the re-executed copy is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Task {
+    /// A process of a container.
+    Container(Box<Payload>),
+    /// A program of the host's.
+    Program(HostProgram),
+    /// The root of the mount namespace behind a descriptor becomes read-only.
+    SealRoot(Slot),
+}
+
+/// A program of the host's. Its standard files are the first descriptors.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HostProgram {
+    /// Its file.
+    pub path: String,
+    /// Its arguments, the name first.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: Vec<String>,
+    /// How many descriptors from 3 on it inherits.
+    pub inherit: u32,
+    /// Whether it gets a session of its own.
+    pub session: bool,
+    /// A session keyring of its own; `None` keeps the caller's.
+    pub keyring: Option<Keyring>,
+    /// A directory that it finds as a mount of itself, in a mount namespace of its own; `None` keeps the caller's.
+    pub root: Option<PathBuf>,
+    /// Directories that the runtime gets, in their order, as this mount namespace has them: nothing can be mounted in those of
+    /// another.
+    pub directories: Vec<PathBuf>,
+}
 
 /// The whole order for a new process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,6 +50,17 @@ pub struct Payload {
     pub job: Job,
     /// The user's program.
     pub process: Process,
+}
+
+/// A session keyring.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Keyring {
+    /// Its name.
+    pub name: String,
+    /// The user that owns it, by the caller's numbers.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
 }
 
 /// What stage 1 does: what needs the caller's privileges, and the clone.

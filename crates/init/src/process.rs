@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use corten_sys::keyring::Key;
 use corten_sys::thread::SingleThreaded;
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::landlock::Ruleset;
@@ -29,23 +31,36 @@ pub(crate) struct Program {
     ruleset: Ruleset,
 }
 
-/// Joins a session keyring of the container's own, so that the caller's keys are out of reach (keyrings(7)).
-pub(crate) fn join_keyring(outlet: &mut Outlet<'_>, process: &Process, proc: &Proc) -> Result<()> {
+/// Joins a session keyring of the container's own, with the label that the process gives its keys.
+pub(crate) fn join_own_keyring(outlet: &mut Outlet<'_>, process: &Process, proc: &Proc) -> Result<()> {
+    let label = |join: &mut dyn FnMut() -> Result<Option<Key>>| lsm::label_keys(proc, &process.labels, join);
+    join_keyring(outlet, process.keyring.as_deref(), label).map(drop)
+}
+
+/// Joins a session keyring of the container's own, so that the caller's keys are out of reach (keyrings(7)); none where this
+/// kernel has no keyrings. `around` surrounds the making of it.
+pub(crate) fn join_keyring(
+    outlet: &mut Outlet<'_>,
+    name: Option<&str>,
+    around: impl FnOnce(&mut dyn FnMut() -> Result<Option<Key>>) -> Result<Option<Key>>,
+) -> Result<Option<Key>> {
     /// Lets the user that the program runs as search the keyring.
     const USER_SEARCH: u32 = 0x08_0000;
-    let Some(name) = &process.keyring else { return Ok(()) };
+    let Some(name) = name else { return Ok(None) };
     let doing = || format!("join the session keyring {name:?}");
     let name = c_string(name)?;
-    let joined = lsm::label_keys(proc, &process.labels, || match corten_sys::keyring::join_session(&name) {
+    let joined = around(&mut || match corten_sys::keyring::join_session(&name) {
         Ok(key) => Ok(Some(key)),
         Err(Errno::NOSYS) => Ok(None),
         Err(errno) => Err(Failure::system(doing(), errno)),
     })?;
     let Some(key) = joined else {
-        return outlet.warn("this kernel has no keyrings: the session keyring stays the caller's");
+        outlet.warn("this kernel has no keyrings: the session keyring stays the caller's")?;
+        return Ok(None);
     };
     let permissions = corten_sys::keyring::permissions(key).doing(doing)?;
-    corten_sys::keyring::set_permissions(key, permissions | USER_SEARCH).doing(doing)
+    corten_sys::keyring::set_permissions(key, permissions | USER_SEARCH).doing(doing)?;
+    Ok(Some(key))
 }
 
 /// Makes the working directory where it is missing. The root is the container's already, so it cannot be elsewhere.
@@ -73,7 +88,10 @@ pub(crate) fn prepare(
     let identity = passwd::resolve(&process)?;
     // While every directory can be searched still.
     let ruleset = Ruleset::make(process.landlock.as_ref())?;
-    give_stdio(&identity)?;
+    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        exchange_null(fd)?;
+        give(fd, &identity)?;
+    }
     // The directory may be closed to the user and open to root, or the other way round (a network file system).
     let early = rustix::process::chdir(&*process.cwd);
     if process.no_new_privileges {
@@ -108,25 +126,47 @@ pub(crate) fn prepare(
 }
 
 /// The program can open its standard files again by their names in /dev only where they are its user's.
-fn give_stdio(identity: &Identity) -> Result<()> {
-    for fd in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
-        let status = match rustix::fs::fstat(fd) {
-            Ok(status) => status,
-            Err(Errno::BADF) => continue,
-            Err(errno) => return Err(Failure::system("look at a standard file", errno)),
-        };
-        let null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-            && status.st_rdev == rustix::fs::makedev(1, 3);
-        if null || status.st_uid == identity.uid {
-            continue;
-        }
-        match rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(identity.uid)), None) {
-            // Not ours to give: an unmapped owner, a read-only file system, a kind of file without owner.
-            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS | Errno::OVERFLOW | Errno::NOSYS) => {}
-            Err(errno) => return Err(Failure::system("give a standard file to the user", errno)),
-        }
+fn give(fd: BorrowedFd<'_>, identity: &Identity) -> Result<()> {
+    let status = match rustix::fs::fstat(fd) {
+        Ok(status) => status,
+        Err(Errno::BADF) => return Ok(()),
+        Err(errno) => return Err(Failure::system("look at a standard file", errno)),
+    };
+    if is_null(&status) || status.st_uid == identity.uid {
+        return Ok(());
     }
-    Ok(())
+    match rustix::fs::fchown(fd, Some(rustix::process::Uid::from_raw(identity.uid)), None) {
+        // Not ours to give: an unmapped owner, a read-only file system, a kind of file without owner.
+        Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::ROFS | Errno::OVERFLOW | Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(Failure::system("give a standard file to the user", errno)),
+    }
+}
+
+/// Puts the container's own null device in the place of the host's, whose mount it holds fast and CRIU cannot find. Where
+/// the container has no such device, the host's stays.
+fn exchange_null(fd: BorrowedFd<'_>) -> Result<()> {
+    if !rustix::fs::fstat(fd).is_ok_and(|status| is_null(&status)) {
+        return Ok(());
+    }
+    // Looked at before it is opened: opening some other device could have an effect.
+    let look =
+        |flags| rustix::fs::open("/dev/null", flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let genuine = |fd: &OwnedFd| rustix::fs::fstat(fd).is_ok_and(|status| is_null(&status));
+    let null = match look(OFlags::PATH).ok().filter(genuine).and_then(|_| look(OFlags::RDWR).ok()) {
+        Some(null) if genuine(&null) => null,
+        _ => return Ok(()),
+    };
+    let placed = match fd.as_raw_fd() {
+        0 => rustix::stdio::dup2_stdin(&null),
+        1 => rustix::stdio::dup2_stdout(&null),
+        _ => rustix::stdio::dup2_stderr(&null),
+    };
+    placed.doing(|| "make the container's /dev/null a standard file")
+}
+
+fn is_null(status: &Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && status.st_rdev == rustix::fs::makedev(1, 3)
 }
 
 /// A directory outside the container's root is no place to start in (CVE-2024-21626): the kernel then answers with
@@ -239,7 +279,7 @@ impl Program {
 }
 
 /// Of what is closed at the execve, the program is to inherit these after the standard files.
-fn pass_on(count: u32) -> Result<()> {
+pub(crate) fn pass_on(count: u32) -> Result<()> {
     for number in 3..3 + count {
         corten_sys::fd::keep_across_exec(number.cast_signed())
             .doing(|| format!("pass on file descriptor {number}"))?;

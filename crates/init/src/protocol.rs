@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! runtime                         stage 1            stage 2 (init)
-//!   Hello, descriptors, Payload -->
+//!   Hello, descriptors, Task ----->
 //!   <------ Cloned{pid} + pidfd --
 //!   <---------- Network + socket --  (only where there are interfaces to make; ends)
 //!   id maps, v1 cgroups, interfaces
@@ -22,6 +22,9 @@
 //!   <--------------------------- Executing, and the end of the stream: the user's program runs
 //! ```
 //!
+//! Where the task is a program of the host's, stage 1 says `Opened` for each directory that is asked
+//! for, and `Executing`, and becomes it. Where it is a root to seal, stage 1 says `Prepared` when that is done.
+//!
 //! `Warning` can come at any time, and `Failed` instead of anything. A stream that ends early ends init.
 
 use std::io::{IoSlice, IoSliceMut, Write};
@@ -36,7 +39,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::payload::Payload;
+use crate::payload::Task;
 use crate::{Doing, Failure, Kind, Result, Stage};
 
 /// The name that marks the re-executed copy, as its `argv[0]`.
@@ -88,6 +91,8 @@ pub enum Report {
     Helper,
     /// The listener of the seccomp filter comes along; the filter is loaded.
     Listener,
+    /// The descriptor of a directory that the runtime asked for comes along.
+    Opened,
     /// Init waits at the start gate; the stream ends now.
     Waiting,
     /// The user's program is executed next: if the stream ends now, it runs.
@@ -133,7 +138,7 @@ impl Channel {
     }
 
     /// Says who we are, hands over the descriptors, and gives the order.
-    pub fn send_payload(&mut self, payload: &Payload, fds: &[OwnedFd]) -> Result<()> {
+    pub fn send_task(&mut self, task: &Task, fds: &[OwnedFd]) -> Result<()> {
         self.send(&Hello::ours(), None)?;
         let mut left = fds.len();
         for fds in fds.chunks(MOST) {
@@ -141,11 +146,11 @@ impl Channel {
             let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
             self.send_with(&Handed { left }, &fds)?;
         }
-        self.send(payload, None)
+        self.send(task, None)
     }
 
     /// Takes the descriptors to their slots, and gives the order; `None` where the other side is no runtime of this build.
-    pub fn receive_payload(mut self) -> Result<Option<(Self, Payload)>> {
+    pub fn receive_task(mut self) -> Result<Option<(Self, Task)>> {
         match self.receive::<Hello>() {
             Ok(Some((hello, _))) if hello == Hello::ours() => {}
             _ => return Ok(None),
@@ -170,8 +175,8 @@ impl Channel {
         drop(self);
         corten_sys::fd::place(handed).doing(doing)?;
         let mut channel = moved;
-        let (payload, _) = channel.receive()?.ok_or_else(unexpected)?;
-        Ok(Some((channel, payload)))
+        let (task, _) = channel.receive()?.ok_or_else(unexpected)?;
+        Ok(Some((channel, task)))
     }
 
     /// Sends a message, and with it a descriptor.
@@ -377,7 +382,7 @@ mod tests {
         for left in [3, 2, 2] {
             ours.send(&Handed { left }, None).unwrap();
         }
-        let failure = Channel::new(theirs).receive_payload().unwrap_err();
+        let failure = Channel::new(theirs).receive_task().unwrap_err();
         assert_eq!(failure.kind, Kind::Protocol, "{failure}");
         assert!(failure.what.contains("without an end"), "{failure}");
     }

@@ -7,6 +7,7 @@ use rustix::io::Result;
 use crate::fd::result;
 
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+const KEYCTL_CHOWN: libc::c_long = 4;
 const KEYCTL_SETPERM: libc::c_long = 5;
 const KEYCTL_DESCRIBE: libc::c_long = 6;
 
@@ -37,4 +38,10 @@ pub fn permissions(key: Key) -> Result<u32> {
 pub fn set_permissions(key: Key, permissions: u32) -> Result<()> {
     // SAFETY: takes numbers only.
     result(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key.0, permissions) }).map(drop)
+}
+
+/// Gives a key to a user and a group (keyctl_chown(3)).
+pub fn set_owner(key: Key, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: takes numbers only.
+    result(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_CHOWN, key.0, uid, gid) }).map(drop)
 }

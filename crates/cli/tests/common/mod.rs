@@ -163,3 +163,21 @@ pub fn suite(cases: &[Case]) -> Suite {
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
+
+/// One descriptor, and what came with it.
+pub fn receive(connection: &std::os::unix::net::UnixStream) -> (Vec<u8>, std::os::fd::OwnedFd) {
+    use std::os::fd::AsFd;
+
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut buffer = [0; 4096];
+    let mut buffers = [std::io::IoSliceMut::new(&mut buffer)];
+    let bytes =
+        recvmsg(connection.as_fd(), &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    (buffer[..bytes].to_vec(), fd.unwrap())
+}

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use corten_init::Failure;
-use corten_init::payload::Payload;
+use corten_init::payload::{HostProgram, Payload, Task};
 use corten_init::protocol::{Channel, Order, Report};
 use corten_sys::spawn::Spawned;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::{Descriptors, Launcher};
+use crate::child::Started;
 use crate::error::ErrorStage;
 use crate::{Error, ErrorKind, Result};
 
@@ -26,6 +27,7 @@ pub(crate) struct Conversation {
     listener: Option<OwnedFd>,
     /// Whether it has said that it executes the user's program next.
     executing: bool,
+    opened: Vec<OwnedFd>,
 }
 
 /// What the new process waits for, or has come to.
@@ -64,9 +66,9 @@ impl Ready {
     }
 
     /// Hands over the payload, and returns when stage 2 exists.
-    pub(crate) fn order(mut self, fds: Descriptors, payload: &Payload) -> Result<Conversation> {
+    pub(crate) fn order(mut self, fds: Descriptors, payload: Payload) -> Result<Conversation> {
         let Some(mut channel) = self.channel.take() else { return Err(silence()) };
-        let said = channel.send_payload(payload, &fds.0);
+        let said = channel.send_task(&Task::Container(Box::new(payload)), &fds.0);
         drop(fds);
         // A refusal of the copy explains a broken socket, so it is listened to first.
         let cloned = match speaks(&channel, &self.stage1.pidfd)? {
@@ -76,11 +78,55 @@ impl Ready {
         wait(&self.stage1.pidfd);
         match (cloned?, said) {
             (Some((Report::Cloned { pid }, Some(pidfd))), _) => {
-                let (pidfd, terminal, listener) = (Some(pidfd), None, None);
-                Ok(Conversation { channel, pid, pidfd, terminal, listener, executing: false })
+                let (pidfd, terminal, listener, opened) = (Some(pidfd), None, None, Vec::new());
+                Ok(Conversation { channel, pid, pidfd, terminal, listener, executing: false, opened })
             }
             (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
             _ => Err(silence()),
+        }
+    }
+}
+
+impl Ready {
+    /// Makes stage 1 a program of the host's, and returns when it is; also the directories that were asked for.
+    pub(crate) fn become_program(
+        self,
+        fds: Descriptors,
+        program: HostProgram,
+    ) -> Result<(Started, Vec<OwnedFd>)> {
+        let mut conversation = self.task(fds, &Task::Program(program), &Event::Executed)?;
+        let opened = std::mem::take(&mut conversation.opened);
+        let (pid, pidfd) = conversation.finish()?;
+        Ok((Started::new(pid, pidfd), opened))
+    }
+
+    /// Has stage 1 make the root of a mount namespace read-only.
+    pub(crate) fn seal_root(self, namespace: OwnedFd) -> Result<()> {
+        let mut fds = Descriptors(Vec::new());
+        let slot = fds.push(namespace);
+        self.task(fds, &Task::SealRoot(slot), &Event::Prepared).map(drop)
+    }
+
+    /// Gives stage 1 a task of its own, and returns when it has come to where it should.
+    fn task(mut self, fds: Descriptors, task: &Task, until: &Event) -> Result<Conversation> {
+        let Some(mut channel) = self.channel.take() else { return Err(silence()) };
+        let said = channel.send_task(task, &fds.0);
+        drop(fds);
+        let pidfd = self.stage1.pidfd.try_clone().map_err(|error| Error::io("copy a pidfd", error))?;
+        let mut conversation = Conversation {
+            channel,
+            pid: self.stage1.pid,
+            pidfd: Some(pidfd),
+            terminal: None,
+            listener: None,
+            executing: false,
+            opened: Vec::new(),
+        };
+        match (conversation.next(ErrorStage::Bootstrap), said) {
+            (Ok(event), _) if event == *until => Ok(conversation),
+            (Err(error), Ok(())) => Err(error),
+            (_, Err(failure)) => Err(Error::from_failure(failure, ErrorStage::Bootstrap)),
+            (Ok(_), Ok(())) => Err(silence()),
         }
     }
 }
@@ -138,6 +184,7 @@ impl Conversation {
         loop {
             match listen(&mut self.channel, stage)? {
                 Some((Report::Terminal, Some(master))) => self.terminal = Some(master),
+                Some((Report::Opened, Some(directory))) => self.opened.push(directory),
                 Some((Report::Prepared, _)) => return Ok(Event::Prepared),
                 Some((Report::Waiting, _)) => return Ok(Event::Waiting),
                 Some((Report::Helper, Some(helper))) => {

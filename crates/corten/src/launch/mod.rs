@@ -99,6 +99,11 @@ impl Descriptors {
         Self(stdio.into_iter().chain(inherited).collect())
     }
 
+    /// Standard input, output and error.
+    pub(crate) fn standard(&self) -> &[OwnedFd] {
+        self.0.get(..3).unwrap_or_default()
+    }
+
     /// Adds one for the new process itself, and tells where it will find it.
     pub(crate) fn push(&mut self, fd: OwnedFd) -> Slot {
         self.0.push(fd);

@@ -43,6 +43,14 @@ fn make_parent_private(rootfs: &Path) -> Result<()> {
     change(here.as_fd(), Change { propagation: Some(Propagation::Private), ..Change::default() }).doing(doing)
 }
 
+/// Makes a mount of a directory at its own place, in a mount namespace that was just made, and that nobody else sees.
+pub fn mount_over_itself(path: &Path) -> Result<()> {
+    let slave = Spread { bits: Propagation::Slave.bits(), recursive: true };
+    let root = root::host(Path::new("/")).doing(|| "open the host's root")?;
+    set_propagation(root.as_fd(), slave).doing(|| "set the propagation of /")?;
+    attach_root(path).map(drop)
+}
+
 /// Makes a mount of the root file system, which pivot_root(2) demands.
 pub(super) fn attach_root(path: &Path) -> Result<OwnedFd> {
     let doing = || format!("mount the root file system {}", path.display());

@@ -13,6 +13,7 @@ mod mounts;
 mod options;
 mod over_proc;
 mod pivot;
+mod places;
 mod plan;
 mod root;
 mod seal;
@@ -20,7 +21,9 @@ mod tree;
 
 pub use devices::bind_console;
 pub use idmap::{Container as ContainerIds, IdMapped, Mapping};
+pub(crate) use isolate::mount_over_itself;
 pub use mounts::Prepared;
 pub use options::known_mount_options;
 pub use plan::{Hierarchy, Request, Rootfs, plan};
 pub(crate) use root::find;
+pub(crate) use seal::make_root_readonly;

@@ -12,6 +12,13 @@ use super::root::{Root, is_directory};
 use super::tree::{attach, clone_tree, make};
 use crate::{Doing, Result};
 
+/// Makes the root of this process's mount namespace read-only.
+pub(crate) fn make_root_readonly() -> Result<()> {
+    let root = Root::own()?;
+    change(root.0.as_fd(), Change { set: Attributes::RDONLY, ..Change::default() })
+        .doing(|| "make the root file system read-only")
+}
+
 impl Prepared {
     /// Makes read-only what is to be, and masks what is to be masked.
     pub fn seal(self) -> Result<()> {
@@ -27,10 +34,7 @@ impl Prepared {
             make_readonly(&root, path)?;
         }
         mask(&root, &self.plan.masked, self.null)?;
-        if self.plan.readonly {
-            change(root.0.as_fd(), readonly).doing(|| "make the root file system read-only")?;
-        }
-        Ok(())
+        if self.plan.readonly { make_root_readonly() } else { Ok(()) }
     }
 }
 

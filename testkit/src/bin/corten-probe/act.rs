@@ -14,7 +14,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
-use crate::{kernel, network, observe};
+use crate::{keep, kernel, network, observe};
 
 /// Runs the action; returns the exit status.
 pub fn perform(action: &str, arguments: &[String]) -> c_int {
@@ -77,6 +77,8 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         }
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
         ("notify", words) => notify(words),
+        ("keep", [address, bytes]) => keep::keep(address, number(bytes)?),
+        ("ask", [address, question]) => keep::ask(address, question),
         ("sleep", []) => pause(),
         ("connect", [address]) => network::connect(address),
         ("slip", []) => slip(),

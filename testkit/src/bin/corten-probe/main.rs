@@ -10,6 +10,7 @@
 
 mod act;
 mod agent;
+mod keep;
 mod kernel;
 mod network;
 mod observe;

@@ -1,0 +1,199 @@
+//! `corten checkpoint`.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use corten::{CgroupMode, Container, Error, Id, NetworkLock, Progress, Runtime};
+
+use crate::error::{self, Result};
+
+/// Save what a container is doing, by CRIU, and end it
+///
+/// The images hold all that is in the container's memory. `corten restore` brings it back from them.
+#[derive(Debug, clap::Args)]
+pub struct Checkpoint {
+    /// The container
+    #[arg(value_name = "CONTAINER")]
+    id: String,
+    /// Directory of the images [default: ./checkpoint]
+    #[arg(long, value_name = "DIRECTORY")]
+    image_path: Option<PathBuf>,
+    /// Directory of CRIU's log and statistics [default: that of the images]
+    #[arg(long, value_name = "DIRECTORY")]
+    work_path: Option<PathBuf>,
+    /// Images of an earlier pre-dump, relative to the image path
+    #[arg(long, value_name = "DIRECTORY")]
+    parent_path: Option<PathBuf>,
+    /// Let the container go on afterwards
+    #[arg(long)]
+    leave_running: bool,
+    /// Save established TCP connections
+    #[arg(long)]
+    tcp_established: bool,
+    /// Leave out TCP connections that are being made
+    #[arg(long)]
+    tcp_skip_in_flight: bool,
+    /// Leave out established TCP connections; they come back closed
+    #[arg(long, conflicts_with = "tcp_established")]
+    tcp_close: bool,
+    /// Give deleted files that have other names a name again
+    #[arg(long)]
+    link_remap: bool,
+    /// Save Unix sockets that are connected to a process outside
+    #[arg(long)]
+    ext_unix_sk: bool,
+    /// Save a container whose session or terminal is the caller's
+    #[arg(long)]
+    shell_job: bool,
+    /// Serve the memory from here after the restore, at the address of --page-server
+    #[arg(long)]
+    lazy_pages: bool,
+    /// File descriptor that gets a zero byte when lazy pages can be asked for
+    #[arg(long, value_name = "FD")]
+    pub status_fd: Option<i32>,
+    /// Page server that takes the memory
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    page_server: Option<String>,
+    /// Save file locks
+    #[arg(long)]
+    file_locks: bool,
+    /// Save the memory alone, and let the container go on
+    #[arg(long)]
+    pre_dump: bool,
+    /// How control groups are saved: soft, full, strict or ignore
+    #[arg(long, value_name = "MODE")]
+    manage_cgroups_mode: Option<String>,
+    /// Save a namespace of this kind without what is in it: network
+    #[arg(long, value_name = "KIND")]
+    empty_ns: Vec<String>,
+    /// Punch memory that is saved again out of the parent's images
+    #[arg(long)]
+    auto_dedup: bool,
+    /// How connections are kept from the network meanwhile: iptables, nftables or skip
+    #[arg(long, value_name = "METHOD")]
+    network_lock: Option<String>,
+}
+
+/// Where the images are by default.
+pub fn image_path(given: Option<&Path>) -> Result<PathBuf> {
+    let path = given.unwrap_or(Path::new("checkpoint"));
+    std::path::absolute(path)
+        .map_err(|source| error::Error::System { what: format!("find {}", path.display()), source })
+}
+
+/// Whether the network namespace is to be empty; there is no other that can be.
+pub fn empty_network(kinds: &[String]) -> Result<bool> {
+    match kinds.iter().flat_map(|kinds| kinds.split(',')).find(|kind| *kind != "network") {
+        Some(other) => {
+            Err(error::Error::usage(format!("namespace {other:?} is not supported by --empty-ns")))
+        }
+        None => Ok(!kinds.is_empty()),
+    }
+}
+
+impl Checkpoint {
+    fn request(&self, status: Option<OwnedFd>) -> Result<corten::Checkpoint<'_>> {
+        let mut request = corten::Checkpoint::new(image_path(self.image_path.as_deref())?)
+            .leave_running(self.leave_running)
+            .tcp_established(self.tcp_established)
+            .tcp_skip_in_flight(self.tcp_skip_in_flight)
+            .tcp_close(self.tcp_close)
+            .link_remap(self.link_remap)
+            .external_unix_sockets(self.ext_unix_sk)
+            .shell_job(self.shell_job)
+            .lazy_pages(self.lazy_pages)
+            .file_locks(self.file_locks)
+            .pre_dump(self.pre_dump)
+            .empty_network(empty_network(&self.empty_ns)?)
+            .auto_dedup(self.auto_dedup);
+        if let Some(path) = &self.work_path {
+            request = request.work_directory(path);
+        }
+        if let Some(path) = &self.parent_path {
+            request = request.parent_image(path);
+        }
+        if let Some(server) = &self.page_server {
+            let (address, port) = page_server(server)?;
+            request = request.page_server(address, port);
+        }
+        if let Some(mode) = &self.manage_cgroups_mode {
+            request = request.manage_cgroups(CgroupMode::try_from(mode.as_str())?);
+        }
+        if let Some(method) = &self.network_lock {
+            request = request.network_lock(NetworkLock::try_from(method.as_str())?);
+        }
+        if let Some(status) = status {
+            request = request.status_fd(status);
+        }
+        Ok(request)
+    }
+}
+
+/// The last colon divides: the address may have others (IPv6).
+fn page_server(text: &str) -> Result<(String, u16)> {
+    let wrong = || {
+        error::Error::usage(format!("--page-server {text:?}: use ADDRESS:PORT to specify the page server"))
+    };
+    let (address, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    if address.is_empty() { Err(wrong()) } else { Ok((address.to_owned(), port)) }
+}
+
+/// Runs the command. `status` is the descriptor of `--status-fd`.
+pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -> Result<i32> {
+    let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
+    let mut request = arguments.request(status)?;
+    if std::io::stderr().is_terminal() {
+        request = request.on_progress(show());
+    }
+    let done = container.checkpoint(request);
+    done?;
+    if arguments.leave_running || arguments.pre_dump {
+        return Ok(0);
+    }
+    destroy(container)
+}
+
+fn destroy(container: Container) -> Result<i32> {
+    container.destroy().map_err(Error::from)?;
+    Ok(0)
+}
+
+/// Shows on a terminal how far a checkpoint is; a small one is done before there is anything to show.
+fn show() -> impl FnMut(Progress) + Send {
+    const MIB: u64 = 1 << 20;
+    let mut shown = false;
+    move |progress: Progress| {
+        let (written, resident) = (progress.written / MIB, progress.resident / MIB);
+        if !shown && written < 64 {
+            return;
+        }
+        shown = true;
+        // Whoever cannot see it needs no error.
+        let _ = write!(std::io::stderr(), "\r{written} MiB saved of up to {resident} MiB\x1b[K");
+        let _ = std::io::stderr().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_server_has_an_address_and_a_port() {
+        assert_eq!(page_server("10.0.0.1:99").unwrap(), ("10.0.0.1".to_owned(), 99));
+        assert_eq!(page_server("[::1]:99").unwrap(), ("::1".to_owned(), 99));
+        for wrong in ["", "host", "host:", ":99", "host:0", "host:x", "host:70000"] {
+            assert!(page_server(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_a_network_can_be_empty() {
+        assert!(empty_network(&["network".to_owned()]).unwrap());
+        assert!(!empty_network(&[]).unwrap());
+        assert!(empty_network(&["network,ipc".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! `corten restore`.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use corten::{CgroupMode, Child, Config, ExitStatus, Id, Runtime, Stdio};
+
+use crate::bundle::{self, Console};
+use crate::error::{Error, Result};
+use crate::foreground::{self, Signals};
+use crate::globals::Globals;
+use crate::{pid_file, sockets};
+
+use super::checkpoint::{empty_network, image_path};
+
+/// Bring a container back that `checkpoint` has saved
+///
+/// The bundle must be the one that it was made from, or a copy. The exit status is the program's, or 128 and the number of
+/// the signal that ended it; the container is deleted then.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// The container's name, unique on this machine
+    #[arg(value_name = "CONTAINER")]
+    id: String,
+    /// Directory of the bundle
+    #[arg(short, long, value_name = "DIRECTORY", default_value = ".", hide_default_value = true)]
+    bundle: PathBuf,
+    /// Directory of the images [default: ./checkpoint]
+    #[arg(long, value_name = "DIRECTORY")]
+    image_path: Option<PathBuf>,
+    /// Directory of CRIU's log and statistics [default: that of the images]
+    #[arg(long, value_name = "DIRECTORY")]
+    work_path: Option<PathBuf>,
+    /// Return when the container runs
+    #[arg(short, long)]
+    detach: bool,
+    /// Unix socket that gets the terminal's other end
+    #[arg(long, value_name = "SOCKET")]
+    console_socket: Option<PathBuf>,
+    /// Unix socket that gets the pidfd of the container's first process
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
+    /// File to write the process id of the container's first process to
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Restore established TCP connections
+    #[arg(long)]
+    tcp_established: bool,
+    /// Restore established TCP connections closed
+    #[arg(long, conflicts_with = "tcp_established")]
+    tcp_close: bool,
+    /// Restore Unix sockets that were connected to a process outside
+    #[arg(long)]
+    ext_unix_sk: bool,
+    /// Put the processes into the caller's session
+    #[arg(long)]
+    shell_job: bool,
+    /// Restore file locks
+    #[arg(long)]
+    file_locks: bool,
+    /// How control groups are restored: soft, full, strict or ignore
+    #[arg(long, value_name = "MODE")]
+    manage_cgroups_mode: Option<String>,
+    /// For runc's sake: this command waits for its own child alone, and never adopts other processes
+    #[arg(long)]
+    no_subreaper: bool,
+    /// Refused: CRIU can restore no root that was changed without pivot_root(2)
+    #[arg(long)]
+    no_pivot: bool,
+    /// Make a namespace of this kind without what was in it: network
+    #[arg(long, value_name = "KIND")]
+    empty_ns: Vec<String>,
+    /// Punch memory out of the images as it is restored
+    #[arg(long)]
+    auto_dedup: bool,
+    /// Let the memory follow, from `criu lazy-pages`
+    #[arg(long)]
+    lazy_pages: bool,
+    /// Profile of the security module: apparmor:NAME or selinux:LABEL
+    #[arg(long, value_name = "TYPE:NAME")]
+    lsm_profile: Option<String>,
+    /// SELinux context of the mounts
+    #[arg(long, value_name = "CONTEXT")]
+    lsm_mount_context: Option<String>,
+}
+
+impl Restore {
+    fn request(&self, console: Console) -> Result<corten::Restore> {
+        let mut request = corten::Restore::new(image_path(self.image_path.as_deref())?)
+            .tcp_established(self.tcp_established)
+            .tcp_close(self.tcp_close)
+            .external_unix_sockets(self.ext_unix_sk)
+            .shell_job(self.shell_job)
+            .file_locks(self.file_locks)
+            .empty_network(empty_network(&self.empty_ns)?)
+            .auto_dedup(self.auto_dedup)
+            .lazy_pages(self.lazy_pages);
+        if let Some(path) = &self.work_path {
+            request = request.work_directory(path);
+        }
+        if let Some(mode) = &self.manage_cgroups_mode {
+            request = request.manage_cgroups(CgroupMode::try_from(mode.as_str())?);
+        }
+        if let Some(profile) = &self.lsm_profile {
+            request = request.lsm_profile(profile);
+        }
+        if let Some(context) = &self.lsm_mount_context {
+            request = request.lsm_mount_context(context);
+        }
+        Ok(match console {
+            Console::Socket(socket) => request.console_socket(socket),
+            Console::Own => request,
+            Console::None => request.stdio(Stdio::Inherit),
+        })
+    }
+
+    fn configuration(&self, globals: &Globals) -> Result<(Config, Console)> {
+        let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |_| {})?;
+        let process =
+            spec.process.as_ref().ok_or_else(|| Error::usage("process must be specified in config.json"))?;
+        let console = bundle::console(process.terminal, self.detach, self.console_socket.as_deref())?;
+        Ok((config, console))
+    }
+}
+
+/// Runs the command.
+pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<i32> {
+    let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
+    let id = Id::try_from(arguments.id.as_str())?;
+    let (config, console) = arguments.configuration(globals)?;
+    let request = arguments.request(console)?;
+    let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;
+    let container = runtime.create(&id, config)?;
+    let lived = || -> Result<ExitStatus> {
+        let mut child: Child = container.restore(request)?;
+        if let Some(socket) = pidfd_socket {
+            sockets::send(&socket, "standard", child.as_fd())?;
+        }
+        if let Some(path) = &arguments.pid_file {
+            pid_file::write(path, child.pid())?;
+        }
+        match &signals {
+            Some(signals) => foreground::attend(signals, &mut child, None),
+            None => Ok(ExitStatus::Exited(0)),
+        }
+    };
+    match lived() {
+        Ok(_) if arguments.detach => Ok(0),
+        Ok(status) => {
+            runtime.purge(&id)?;
+            Ok(status.code())
+        }
+        Err(error) => {
+            runtime.purge(&id)?;
+            Err(error)
+        }
+    }
+}

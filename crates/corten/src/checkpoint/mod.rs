@@ -1,0 +1,12 @@
+//! Checkpoint and restore: a container's processes are saved to images by CRIU, and brought back from them.
+
+mod criu;
+mod dump;
+mod mounts;
+mod options;
+mod processes;
+mod restore;
+
+pub(crate) use dump::checkpoint;
+pub use options::{CgroupMode, Checkpoint, NetworkLock, Progress, Restore};
+pub(crate) use restore::restore;

@@ -1,0 +1,406 @@
+//! Bringing a container back.
+
+use std::fs::Permissions;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+
+use corten_cgroups::Group;
+use corten_criu::rpc::{CgroupRoot, InheritFd, JoinNamespace, Kind, Options};
+use corten_criu::{Event, Step, Version};
+use corten_init::payload::Keyring;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use super::criu::{Criu, Directory, LOG_LEVEL, Order, Prepared, Setting};
+use super::dump::{DESCRIPTORS, EXTERNAL_NET, EXTERNAL_PID, cgroup_mode, config_file, network_bit};
+use super::mounts;
+use super::options::{CgroupMode, Restore};
+use crate::child::{self, Started};
+use crate::handle::Handle;
+use crate::launch::Ready;
+use crate::store::{Lock, Saved, SavedInit};
+use crate::{
+    Config, Error, ErrorKind, Namespace, Result, Signal, Status, cgroup, hooks, oci, plan, rdt, start,
+};
+
+/// Name of CRIU's log.
+const LOG: &str = "restore.log";
+
+/// Brings processes back; see [`Container::restore`](crate::Container::restore).
+pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<Started>, Option<OwnedFd>)> {
+    let lock = container.store.lock()?;
+    let mut saved = container.refresh()?;
+    if container.status_of(&saved)? != Status::Stopped {
+        return Err(Error::new(ErrorKind::Running, "container already has init process"));
+    }
+    check(&request, &saved.config)?;
+    let config_file = config_file(&saved.config)?;
+    let criu = Criu::find(&container.home.launcher)?;
+    check_criu(&request, &criu, &saved.config)?;
+    let images = Directory::find(&request.images)?;
+    corten_criu::check_memory(&images.path, rustix::param::page_size() as u64)
+        .map_err(|truncated| Error::new(ErrorKind::Criu, truncated.to_string()))?;
+    let work = request.work.as_deref().map(Directory::make).transpose()?;
+    let mut options = options(&request, &saved.config);
+    options.config_file = config_file;
+    let mut inherited = Inherited::default();
+    inherited.namespaces(&saved.config, &mut options)?;
+    saved.facts.descriptors = inherited.standard_files(&request, &images)?;
+    let _open = open_to(&saved.config, &images)?;
+    let prepared = criu.prepare()?;
+    let crius = prepared.pid();
+    let group = cgroup::make_around(container, &mut saved, &lock, crius)?;
+    let console = request.console_socket.take();
+    let mut restoring =
+        Restoring { container, saved, group, lock: Some(lock), init: None, console, terminal: None };
+    match restoring.carry_out(prepared, &request, options, inherited, (&images, work.as_ref())) {
+        Ok(()) => {}
+        Err(error) => {
+            restoring.take_back((!request.shell_job).then_some(crius));
+            return Err(error);
+        }
+    }
+    let Restoring { saved, init, terminal, .. } = restoring;
+    let (pid, pidfd) =
+        init.ok_or_else(|| Error::new(ErrorKind::Protocol, "criu has restored no process that it told of"))?;
+    let started = Arc::new(Started::new(pid, pidfd));
+    *container.saved() = saved.clone();
+    container.remember(Arc::clone(&started));
+    start::poststart(container, &saved, &started.pidfd)?;
+    Ok((started, terminal))
+}
+
+/// Refuses what cannot come back, before anything is touched.
+fn check(request: &Restore, config: &Config) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::new(ErrorKind::PermissionDenied, "restore needs root, as CRIU does"));
+    }
+    mounts::refuse(config)?;
+    for kind in [Namespace::User, Namespace::Mount, Namespace::Cgroup] {
+        if let Some(path) = config.namespaces().path_of(kind) {
+            return Err(Error::unsupported(format!(
+                "CRIU cannot restore into the existing {kind} namespace {}",
+                path.display()
+            )));
+        }
+    }
+    for (container, host) in &request.veths {
+        if [container, host].iter().any(|name| name.is_empty() || name.contains(['[', ']', ':', '@'])) {
+            return Err(Error::invalid(format!("{container:?} and {host:?} are no names of a veth pair")));
+        }
+    }
+    Ok(())
+}
+
+fn check_criu(request: &Restore, criu: &Criu<'_>, config: &Config) -> Result<()> {
+    if config.namespaces().path_of(Namespace::Pid).is_some() {
+        criu.needs(Version::new(3, 15, 0), "a container in an existing pid namespace")?;
+    }
+    if request.lsm_profile.is_some() || request.lsm_mount_context.is_some() {
+        criu.needs(Version::new(3, 16, 0), "--lsm-profile and --lsm-mount-context")?;
+    }
+    if request.lazy_pages && criu.features()?.lazy_pages != Some(true) {
+        return Err(Error::unsupported(
+            "--lazy-pages is not possible: criu is missing features: this kernel cannot let memory follow later (LazyPages)",
+        ));
+    }
+    Ok(())
+}
+
+/// What CRIU is asked for, but for descriptors and control groups.
+fn options(request: &Restore, config: &Config) -> Options {
+    let veth = |(container, host): &(String, String)| format!("veth[{container}]:{host}");
+    Options {
+        log_level: Some(LOG_LEVEL),
+        log_file: Some(LOG.to_owned()),
+        notify_scripts: Some(true),
+        rst_sibling: Some(true),
+        evasive_devices: Some(true),
+        orphan_pts_master: Some(true),
+        root: Some(config.rootfs().display().to_string()),
+        tcp_established: Some(request.tcp_established),
+        tcp_close: request.tcp_close.then_some(true),
+        ext_unix_sk: Some(request.external_unix_sockets),
+        shell_job: Some(request.shell_job),
+        file_locks: Some(request.file_locks),
+        lazy_pages: Some(request.lazy_pages),
+        auto_dedup: Some(request.auto_dedup),
+        lsm_profile: request.lsm_profile.clone(),
+        lsm_mount_context: request.lsm_mount_context.clone(),
+        mntns_compat_mode: mounts::follow_the_host(config).then_some(true),
+        external: request.veths.iter().map(veth).collect(),
+        empty_ns: request.empty_network.then(network_bit),
+        manage_cgroups: Some(manages(request, config)),
+        manage_cgroups_mode: request
+            .cgroups
+            .or((!config.cgroup().managed).then_some(CgroupMode::Ignore))
+            .map(cgroup_mode),
+        ..Options::default()
+    }
+}
+
+/// Without a group of its own everything stays in the caller's.
+fn manages(request: &Restore, config: &Config) -> bool {
+    config.cgroup().managed && request.cgroups != Some(CgroupMode::Ignore)
+}
+
+/// Descriptors of CRIU's, from 4 on: 3 is its socket.
+#[derive(Debug, Default)]
+struct Inherited {
+    fds: Vec<OwnedFd>,
+    keys: Vec<InheritFd>,
+}
+
+impl Inherited {
+    fn push(&mut self, key: String, fd: OwnedFd) {
+        let number = i32::try_from(self.fds.len() + 4).unwrap_or(i32::MAX);
+        self.fds.push(fd);
+        self.keys.push(InheritFd { key, fd: number });
+    }
+
+    /// The namespaces that have a path: those of the network and of processes by descriptor, the others by path.
+    fn namespaces(&mut self, config: &Config, options: &mut Options) -> Result<()> {
+        for (kind, path) in config.namespaces().iter() {
+            let Some(path) = path else { continue };
+            let name = match kind {
+                Namespace::Net => EXTERNAL_NET,
+                Namespace::Pid => EXTERNAL_PID,
+                _ => {
+                    let join =
+                        JoinNamespace { kind: kind.proc_name().to_owned(), file: path.display().to_string() };
+                    options.join_ns.push(join);
+                    continue;
+                }
+            };
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            let fd = rustix::fs::open(path, flags, Mode::empty())
+                .map_err(|errno| Error::io(format!("open the {kind} namespace {}", path.display()), errno))?;
+            self.push(name.to_owned(), fd);
+        }
+        Ok(())
+    }
+
+    /// The standard files in the place of those that the images name; what they are now.
+    fn standard_files(&mut self, request: &Restore, images: &Directory) -> Result<Vec<String>> {
+        let path = images.path.join(DESCRIPTORS);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return Err(Error::io(
+                    format!("read {}: are these the images of a checkpoint?", path.display()),
+                    error,
+                ));
+            }
+        };
+        let named: Vec<String> = serde_json::from_slice(&text)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+        let files = plan::standard_files(&request.stdio)?;
+        let now = plan::links_of(&files);
+        for (key, file) in named.into_iter().zip(files) {
+            let outside = key.starts_with("pipe:") || key.starts_with("file[");
+            if outside && !self.keys.iter().any(|inherited| inherited.key == key) {
+                self.push(key, file);
+            }
+        }
+        Ok(now)
+    }
+}
+
+/// A directory whose group and mode are put back.
+struct Lent {
+    directory: std::fs::File,
+    gid: u32,
+    mode: u32,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let put_back = std::os::unix::fs::fchown(&self.directory, None, Some(self.gid))
+            .and_then(|()| self.directory.set_permissions(Permissions::from_mode(self.mode)));
+        if let Err(error) = put_back {
+            tracing::warn!("put the group and the mode of the images' directory back: {error}");
+        }
+    }
+}
+
+/// CRIU opens some images as root of the container's user namespace, who must be able to search their directory meanwhile.
+fn open_to(config: &Config, images: &Directory) -> Result<Option<Lent>> {
+    if !config.namespaces().is_new(Namespace::User) {
+        return Ok(None);
+    }
+    let doing = |error| Error::io(format!("open {} to the container's root", images.path.display()), error);
+    let directory = std::fs::File::open(&images.path).map_err(doing)?;
+    let status = directory.metadata().map_err(doing)?;
+    if status.mode() & 0o001 != 0 {
+        return Ok(None);
+    }
+    let lent = Lent { directory, gid: status.gid(), mode: status.mode() & 0o7777 };
+    std::os::unix::fs::fchown(&lent.directory, None, Some(host_root(config.gid_mappings())))
+        .map_err(doing)?;
+    // Group and mode are one after the other: nobody else's group gets in meanwhile.
+    let mode = (lent.mode & !0o070) | 0o010;
+    lent.directory.set_permissions(Permissions::from_mode(mode)).map_err(doing)?;
+    Ok(Some(lent))
+}
+
+/// The container's root as the host knows it.
+fn host_root(mappings: &[oci::IdMapping]) -> u32 {
+    mappings.iter().find(|mapping| mapping.container_id == 0).map_or(0, |mapping| mapping.host_id)
+}
+
+/// A restore under way.
+struct Restoring<'a> {
+    container: &'a Handle,
+    saved: Saved,
+    group: Option<Group>,
+    /// Held until the first process is known.
+    lock: Option<Lock>,
+    init: Option<(i32, OwnedFd)>,
+    console: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
+}
+
+impl Restoring<'_> {
+    fn carry_out(
+        &mut self,
+        prepared: Prepared<'_>,
+        request: &Restore,
+        mut options: Options,
+        inherited: Inherited,
+        (images, work): (&Directory, Option<&Directory>),
+    ) -> Result<()> {
+        let config = Arc::clone(&self.saved.config);
+        let lock = self.lock.take();
+        if let Some(lock) = &lock {
+            rdt::make(self.container, &mut self.saved, lock)?;
+            self.container.store.save(&self.saved.facts, lock)?;
+        }
+        self.lock = lock;
+        plan::mount_plan(&config, self.group.as_ref())?.make_places()?;
+        if self.group.is_some() && manages(request, &config) {
+            options.cgroup_roots = cgroup_roots(prepared.pid())?;
+        }
+        let hierarchies = self.group.as_ref().map(plan::hierarchies).unwrap_or_default();
+        let own = std::fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|error| Error::io("read /proc/self/mountinfo", error))?;
+        let externals = mounts::externals(&config, &hierarchies, &mounts::points(&own));
+        options.external_mounts = mounts::on_restore(&externals, !config.mask_paths().is_empty());
+        options.inherit_fds = inherited.keys;
+        let setting = Setting {
+            callers_session: request.shell_job,
+            keyring: (!config.no_new_keyring()).then(|| Keyring {
+                name: format!("_ses.{}", self.container.id),
+                uid: host_root(config.uid_mappings()),
+                gid: host_root(config.gid_mappings()),
+            }),
+            root: Some(config.rootfs().to_owned()),
+            ..Setting::default()
+        };
+        let order = Order { kind: Kind::Restore, options, images, work, interval: None };
+        prepared.carry_out(order, setting, inherited.fds, |event| self.take(event))?;
+        self.known(None, false)
+    }
+
+    fn take(&mut self, event: Event) -> Result<()> {
+        let Event::Step { step, pid, fd } = event else { return Ok(()) };
+        match step {
+            Step::SetupNamespaces => {
+                self.known(pid, true)?;
+                let pid = self.init.as_ref().map(|(pid, _)| *pid);
+                let state = self.container.oci_state_of(&self.saved.config, "creating", pid);
+                hooks::run_before_pivot(&self.saved.config, &state)
+            }
+            Step::PostRestore => {
+                self.known(pid, true)?;
+                if self.saved.config.readonlyfs() {
+                    self.seal_root()?;
+                }
+                if let Some(group) = &self.group {
+                    cgroup::limit(&self.saved.config, group)?;
+                }
+                let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
+                rdt::attach(&self.saved, pid)
+            }
+            Step::OrphanPtsMaster => {
+                self.terminal = start::hand_over(self.console.take(), fd)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// CRIU binds the root as it is, and writes there: whether it is read-only is not in the images.
+    fn seal_root(&self) -> Result<()> {
+        let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
+        let path = format!("/proc/{pid}/ns/mnt");
+        let namespace = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::io(format!("open {path}"), errno))?;
+        Ready::start(&self.container.home.launcher)?.seal_root(namespace)
+    }
+
+    /// Saves the first process, so that it can be found after a crash, and whether it is still on its way.
+    fn known(&mut self, pid: Option<i32>, starting: bool) -> Result<()> {
+        let lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => self.container.store.lock()?,
+        };
+        if let (None, Some(pid)) = (&self.init, pid) {
+            let init = SavedInit::of(pid)?;
+            let ended = || Error::new(ErrorKind::Protocol, "the restored process has ended unexpectedly");
+            self.init = Some((pid, init.pidfd()?.ok_or_else(ended)?));
+            self.saved.facts.init = Some(init);
+        }
+        self.saved.facts.init.iter_mut().for_each(|init| init.starting = starting);
+        self.container.store.save(&self.saved.facts, &lock)
+    }
+
+    /// Ends what was restored, and takes back what was made. CRIU has ended.
+    fn take_back(&mut self, session: Option<i32>) {
+        drop(self.lock.take());
+        if let Some((_, pidfd)) = self.init.take() {
+            drop(child::send(&pidfd, Signal::KILL));
+            let options = WaitIdOptions::EXITED;
+            let _ = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), options));
+        } else if let Some(session) = session.and_then(Pid::from_raw) {
+            // One that failed before it was told of is a child of this process, and still in CRIU's session.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+            let _ = waitid(WaitId::Pgid(Some(session)), options);
+        }
+        start::undo(self.container, &mut self.saved, self.group.as_ref());
+    }
+}
+
+/// Where CRIU itself is: what the images call the container's group is there now.
+fn cgroup_roots(pid: i32) -> Result<Vec<CgroupRoot>> {
+    let path = format!("/proc/{pid}/cgroup");
+    let table = std::fs::read_to_string(&path).map_err(|error| Error::io(format!("read {path}"), error))?;
+    Ok(parse_roots(&table))
+}
+
+/// A line is `HIERARCHY:CONTROLLERS:PATH` (cgroups(7)); v2 has no controllers.
+fn parse_roots(table: &str) -> Vec<CgroupRoot> {
+    let line = |line: &str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?.to_owned(), fields.next()?.to_owned());
+        let root = move |controller: &str| CgroupRoot {
+            controllers: Some(controller.to_owned()),
+            path: path.clone(),
+        };
+        Some(controllers.split(',').map(root).collect::<Vec<_>>())
+    };
+    table.lines().filter_map(line).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_controller_has_its_root() {
+        let roots = parse_roots("4:cpu,cpuacct:/a/b\n1:name=systemd:/c:d\n0::/e\n");
+        let roots: Vec<_> =
+            roots.iter().map(|root| (root.controllers.as_deref().unwrap(), root.path.as_str())).collect();
+        assert_eq!(roots, [("cpu", "/a/b"), ("cpuacct", "/a/b"), ("name=systemd", "/c:d"), ("", "/e")]);
+    }
+}

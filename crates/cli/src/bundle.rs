@@ -44,11 +44,28 @@ pub struct Options {
 /// The annotation that stands for `--pidfd-socket`, as crun has it.
 const PIDFD_RECEIVER: &str = "run.oci.pidfd_receiver";
 
-/// The bundle's document.
+/// Whether a document says what to run, whatever else it says.
+#[derive(serde::Deserialize)]
+struct WhatRuns {
+    process: Option<serde::de::IgnoredAny>,
+}
+
+/// What is said of a document without a process, in runc's words.
+pub fn no_process(path: &Path) -> Error {
+    Error::usage(format!("process property must not be empty: {} does not say what to run", path.display()))
+}
+
+/// The bundle's document, which has a process.
 pub fn read(bundle: &Path) -> Result<Spec> {
     let path = bundle.join("config.json");
     match std::fs::read(&path) {
-        Ok(text) => from_json(&text, &path),
+        Ok(text) => {
+            // Told before anything else that may be wrong with the document, as runc does.
+            if serde_json::from_slice(&text).is_ok_and(|document: WhatRuns| document.process.is_none()) {
+                return Err(no_process(&path));
+            }
+            from_json(&text, &path)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::usage(format!("JSON specification file {} not found", path.display())))
         }
@@ -103,8 +120,7 @@ impl Options {
         let (spec, config) = configure(globals, &self.bundle, self.no_pivot, self.no_new_keyring, |spec| {
             notify.iter().for_each(|directory| notify_socket::add_to(spec, directory));
         })?;
-        let process =
-            spec.process.as_ref().ok_or_else(|| Error::usage("process must be specified in config.json"))?;
+        let process = spec.process.as_ref().ok_or_else(|| no_process(&self.bundle.join("config.json")))?;
         let mut builder =
             Process::from_spec(process)?.listen_fds(inherited.listen).preserve_fds(inherited.fds);
         match console(process.terminal, detached, self.console_socket.as_deref())? {

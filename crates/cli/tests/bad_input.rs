@@ -16,9 +16,19 @@ fn a_broken_document_is_told() -> Outcome {
     std::fs::write(&config, "{ \"ociVersion\": ")?;
     let message = stage.fails(&["run", stage.id()], 1);
     assert!(message.contains("config.json") && message.contains("line 1"), "{message}");
-    std::fs::write(&config, "{ \"ociVersion\": \"1.0.0\" }")?;
-    let message = stage.fails(&["run", stage.id()], 1);
-    assert!(message.contains("process must be specified"), "{message}");
+    // First of all that is wrong, and in runc's words.
+    for document in [
+        r#"{ "ociVersion": "1.0.0" }"#,
+        r#"{ "process": null }"#,
+        r#"{ "ociVersion": "1.0.0", "linux": { "namespaces": [{ "type": "dance" }] } }"#,
+    ] {
+        std::fs::write(&config, document)?;
+        for command in ["run", "create"] {
+            let message = stage.fails(&[command, stage.id()], 1);
+            assert!(message.contains("process property must not be empty: "), "{document}: {message}");
+            assert!(message.contains("config.json does not say what to run"), "{document}: {message}");
+        }
+    }
     std::fs::write(&config, r#"{ "ociVersion": "1.0.0", "process": { "args": ["x"], "cwd": "/" } }"#)?;
     let message = stage.fails(&["run", stage.id()], 1);
     assert!(message.contains("root"), "{message}");
@@ -46,6 +56,36 @@ fn unknown_names_are_warned_of_or_refused() -> Outcome {
     });
     let message = stage.fails(&["run", stage.id()], 1);
     assert!(message.contains("invalid namespace type") && message.contains("dance"), "{message}");
+    Ok(())
+}
+
+/// As runc since 1.2, word by word: earlier ones took what the kernel answered for granted.
+fn what_cannot_be_ambient_is_warned_of() -> Outcome {
+    let stage = Stage::new(|spec| {
+        let process = spec.process.as_mut().unwrap();
+        process.args.extend(["exit".to_owned(), "0".to_owned()]);
+        let sets = process.capabilities.as_mut().unwrap();
+        sets.inheritable = Vec::new();
+        sets.ambient = ["CAP_CHOWN", "CAP_KILL"].map(str::to_owned).to_vec();
+    });
+    let expected = ["CAP_CHOWN", "CAP_KILL"]
+        .map(|name| format!("can't raise ambient capability {name}: operation not permitted"));
+    let output = stage.does(&["run", stage.id()]);
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, message) in lines.iter().zip(&expected) {
+        assert!(line.ends_with(&format!("level=warning msg=\"{message}\"")), "{line}");
+    }
+    // Where an engine asks for a log they are there alone; podman shows what standard error has.
+    let log = stage.bundle.path().join("log");
+    let logged = ["--log", log.to_str().unwrap(), "--log-format", "json", "run", stage.id()];
+    assert_eq!(stage.does(&logged).stderr, "");
+    let text = std::fs::read_to_string(log)?;
+    for (line, message) in text.lines().zip(&expected) {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        assert_eq!((&line["level"], &line["msg"]), (&"warning".into(), &message.as_str().into()));
+    }
+    assert_eq!(text.lines().count(), 2, "{text}");
     Ok(())
 }
 
@@ -195,6 +235,7 @@ fn main() -> ExitCode {
     common::run(&[
         ("a_broken_document_is_told", a_broken_document_is_told),
         ("unknown_names_are_warned_of_or_refused", unknown_names_are_warned_of_or_refused),
+        ("what_cannot_be_ambient_is_warned_of", what_cannot_be_ambient_is_warned_of),
         ("a_missing_root_is_named", a_missing_root_is_named),
         ("a_missing_command_is_runcs_message", a_missing_command_is_runcs_message),
         ("ids_are_checked", ids_are_checked),

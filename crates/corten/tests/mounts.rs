@@ -153,6 +153,47 @@ fn tmpcopyup_begins_with_what_was_there() -> Outcome {
     Ok(())
 }
 
+/// What is asked for wins; else the mode is that of the directory, where there was one. The owner is never the directory's.
+fn the_root_of_a_tmpfs_is_what_was_asked_for() -> Outcome {
+    for (place, copied, asked, expected) in [
+        ("/there", false, None, 0o2750),
+        ("/there", true, None, 0o2750),
+        ("/there", false, Some("mode=711"), 0o711),
+        ("/there", true, Some("mode=711"), 0o711),
+        ("/missing/deep", false, None, 0o1777),
+        ("/missing/deep", true, None, 0o1777),
+        ("/missing/deep", false, Some("mode=711"), 0o711),
+        ("/missing/deep", true, Some("mode=711"), 0o711),
+    ] {
+        for (ids, owner) in [(&[][..], (0, 0)), (&["uid=5", "gid=6"][..], (5, 6)), (&["uid=5"][..], (5, 0))] {
+            let options = [ids, asked.as_slice(), if copied { &["tmpcopyup"] } else { &[] }].concat();
+            let stage = Stage::new(|spec| {
+                spec.mounts.push(mount(place, "tmpfs", "tmpfs", &options));
+                spec.root.as_mut().unwrap().readonly = false;
+            });
+            let there = stage.bundle.rootfs().path().join("there");
+            fs::create_dir(&there)?;
+            fs::write(there.join("file"), "")?;
+            std::os::unix::fs::chown(&there, Some(7), Some(8))?;
+            fs::set_permissions(&there, fs::Permissions::from_mode(0o2750))?;
+            let said = seen(&stage, &["stat", place]);
+            let node: serde_json::Value = serde_json::from_str(&said)?;
+            let number = |name: &str| node["value"][name].as_u64();
+            assert_eq!(
+                number("mode").map(|mode| mode & 0o7777),
+                Some(expected),
+                "{place} {options:?}: {said}"
+            );
+            assert_eq!((number("uid"), number("gid")), (Some(owner.0), Some(owner.1)), "{place} {options:?}");
+            // The probe may not pass over the mode of what is not its own.
+            if place == "/there" && ids.is_empty() {
+                assert_eq!(seen(&stage, &["list", place]).contains("file"), copied, "{options:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn paths_are_masked_and_read_only() -> Outcome {
     let stage = Stage::new(|spec| {
         spec.root.as_mut().unwrap().readonly = false;
@@ -387,12 +428,13 @@ fn an_overlay_has_many_layers() -> Outcome {
 fn main() -> ExitCode {
     let root = [Requirement::Root];
     let suite = common::suite();
-    let cases: [common::Case; 14] = [
+    let cases: [common::Case; 15] = [
         ("options_of_a_tmpfs_arrive", options_of_a_tmpfs_arrive),
         ("kinds_of_file_systems_are_mounted", kinds_of_file_systems_are_mounted),
         ("binds_take_their_options", binds_take_their_options),
         ("recursive_attributes_reach_the_mounts_below", recursive_attributes_reach_the_mounts_below),
         ("tmpcopyup_begins_with_what_was_there", tmpcopyup_begins_with_what_was_there),
+        ("the_root_of_a_tmpfs_is_what_was_asked_for", the_root_of_a_tmpfs_is_what_was_asked_for),
         ("paths_are_masked_and_read_only", paths_are_masked_and_read_only),
         ("devices_are_made", devices_are_made),
         ("the_control_groups_are_seen", the_control_groups_are_seen),

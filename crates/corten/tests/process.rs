@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use common::{Outcome, Stage, output, probe, refusal, report};
 use corten::oci::{Capabilities, ConsoleSize, Process as Document, Rlimit, Spec};
@@ -62,6 +63,50 @@ fn a_user_keeps_what_is_ambient_only() -> Outcome {
     assert_eq!(sets.effective.names, names(&["CAP_KILL"]));
     assert_eq!(sets.permitted.names, names(&["CAP_KILL"]));
     assert_eq!(sets.bounding.names, names(&["CAP_CHOWN", "CAP_KILL"]));
+    Ok(())
+}
+
+/// What the library says by `tracing`, and nothing else.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl tracing::field::Visit for Heard {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().unwrap().push(format!("{value:?}"));
+        }
+    }
+}
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+    fn enter(&self, _: &tracing::Id) {}
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+fn what_cannot_be_ambient_is_a_warning_to_the_librarys_user() -> Outcome {
+    let stage = Stage::new(|spec| {
+        let sets = process(spec).capabilities.as_mut().unwrap();
+        sets.inheritable = names(&["CAP_CHOWN"]);
+        for set in [&mut sets.bounding, &mut sets.permitted, &mut sets.effective, &mut sets.ambient] {
+            *set = names(&["CAP_CHOWN", "CAP_KILL"]);
+        }
+    });
+    let heard = Heard::default();
+    let report = tracing::subscriber::with_default(heard.clone(), || seen(&stage, |process| process));
+    assert_eq!(report.capabilities.unwrap().ambient.names, names(&["CAP_CHOWN"]));
+    let expected = "can't raise ambient capability CAP_KILL: operation not permitted";
+    assert_eq!(*heard.0.lock().unwrap(), [expected]);
     Ok(())
 }
 
@@ -253,6 +298,10 @@ fn main() -> ExitCode {
     common::run(&[
         ("each_capability_set_is_exact", each_capability_set_is_exact),
         ("a_user_keeps_what_is_ambient_only", a_user_keeps_what_is_ambient_only),
+        (
+            "what_cannot_be_ambient_is_a_warning_to_the_librarys_user",
+            what_cannot_be_ambient_is_a_warning_to_the_librarys_user,
+        ),
         ("attributes_arrive", attributes_arrive),
         ("users_are_found_by_name", users_are_found_by_name),
         ("what_cannot_be_is_refused", what_cannot_be_is_refused),

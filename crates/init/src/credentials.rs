@@ -11,7 +11,7 @@ use rustix::thread::{
 use crate::outlet::Outlet;
 use crate::passwd::Identity;
 use crate::payload::Capabilities;
-use crate::{Doing, Failure, Kind, Result};
+use crate::{Doing, Failure, Result};
 
 /// Keeps this process's memory and descriptors from every other process of its namespaces (CVE-2016-9962).
 pub(crate) fn set_not_dumpable() -> Result<()> {
@@ -127,7 +127,7 @@ fn take(wanted: &Capabilities) -> Result<()> {
         let own = capabilities(None).map_or(0, |sets| sets.permitted.bits());
         match CapabilitySet::from_bits_retain(wanted.permitted & !own) {
             missing if !missing.is_empty() => {
-                failure.hint(format!("{missing:?} is not among the runtime's own"))
+                failure.hint(format!("{} is not among the runtime's own", names(missing)))
             }
             _ => failure
                 .hint("the effective set must be part of the permitted, the inheritable of the bounding"),
@@ -135,14 +135,19 @@ fn take(wanted: &Capabilities) -> Result<()> {
     })
 }
 
-/// The kernel refuses what is not inheritable as well; runc warns and goes on, and so does everybody.
+/// The names of capabilities as configurations have them.
+fn names(capabilities: CapabilitySet) -> String {
+    let names: Vec<_> = capabilities.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+    names.join(", ")
+}
+
+/// The kernel refuses what is not inheritable as well; runc warns in these words and goes on.
 fn raise_ambient(outlet: &mut Outlet<'_>, wanted: u64) -> Result<()> {
     clear_ambient_capability_set().doing(|| "clear the ambient set")?;
     for capability in each().filter(|capability| wanted & capability.bits() != 0) {
         if let Err(errno) = configure_capability_in_ambient_set(capability, true) {
-            let failure =
-                Failure::new(Kind::System, format!("can't raise ambient capability {capability:?}: {errno}"));
-            outlet.warn(failure.to_string())?;
+            let what = format!("can't raise ambient capability {}", names(capability));
+            outlet.warn(Failure::system(what, errno).to_string())?;
         }
     }
     Ok(())

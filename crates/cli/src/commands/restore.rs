@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use corten::{CgroupMode, Child, Config, ExitStatus, Id, Runtime, Stdio};
 
 use crate::bundle::{self, Console};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
 use crate::{pid_file, sockets};
@@ -117,7 +117,7 @@ impl Restore {
     fn configuration(&self, globals: &Globals) -> Result<(Config, Console)> {
         let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |_| {})?;
         let process =
-            spec.process.as_ref().ok_or_else(|| Error::usage("process must be specified in config.json"))?;
+            spec.process.as_ref().ok_or_else(|| bundle::no_process(&self.bundle.join("config.json")))?;
         let console = bundle::console(process.terminal, self.detach, self.console_socket.as_deref())?;
         Ok((config, console))
     }

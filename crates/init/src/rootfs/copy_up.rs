@@ -20,15 +20,18 @@ struct Level {
     to: OwnedFd,
 }
 
-/// Copies what is in a directory, and its mode and owner, into the file system that will hide it.
+/// Copies what is in a directory into the file system that will hide it. The root of that one stays as it is: its mode and
+/// owner are what the mount's options say.
 pub(super) fn copy_up(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
     let mut levels =
         vec![enter(from.as_fd(), c".", to.as_fd(), c".").doing(|| "open the directory to copy")?];
     while let Some(level) = levels.last_mut() {
         let Some(entry) = level.entries.next() else {
-            // Last, for a directory that is not writable could not be filled.
-            like(&level.from, &level.to).doing(|| "copy the mode of a directory")?;
-            levels.pop();
+            let filled = levels.pop();
+            if let Some(level) = filled.filter(|_| !levels.is_empty()) {
+                // Last, for a directory that is not writable could not be filled.
+                like(&level.from, &level.to).doing(|| "copy the mode of a directory")?;
+            }
             continue;
         };
         let entry = entry.doing(|| "read a directory")?;

@@ -155,13 +155,14 @@ impl Prepared {
         let FileSystem { kind, source, .. } = fs;
         let at = step.destination.display();
         let doing = || format!("mount {kind:?} (source {source:?}) at {at}");
-        let place = self.place(kind, &step.destination)?;
+        let (place, new) = self.place(kind, &step.destination)?;
         let (attributes, later) = at_first(step.set, kind);
         let mount = match made {
             Some(mount) => mount,
             None => make(fs, attributes).map_err(|failure| during(doing(), failure))?,
         };
-        if kind == "tmpfs" && !fs.data.iter().any(|data| data.starts_with("mode=")) {
+        // As the directory that it hides, where there was one and nothing else is asked for; the owner is what uid= and gid= say.
+        if kind == "tmpfs" && !new && !fs.data.iter().any(|data| data.starts_with("mode=")) {
             let mode = rustix::fs::fstat(&place).doing(doing)?.st_mode & 0o7777;
             rustix::fs::chmodat(&mount, ".", Mode::from_raw_mode(mode), AtFlags::empty()).doing(doing)?;
         }
@@ -180,14 +181,14 @@ impl Prepared {
         Ok(())
     }
 
-    /// The place of a file system. That of procfs and sysfs must be a directory of the image's own, for what the runtime
+    /// The place of a file system, and whether it was missing. That of procfs and sysfs must be a directory of the image's own, for what the runtime
     /// and the program find there is trusted (CVE-2019-19921, CVE-2023-27561).
-    fn place(&self, kind: &str, destination: &Path) -> Result<OwnedFd> {
-        let place = self.root.directory(destination)?;
+    fn place(&self, kind: &str, destination: &Path) -> Result<(OwnedFd, bool)> {
+        let (place, new) = self.root.directory_or_new(destination)?;
         if !matches!(kind, "proc" | "sysfs") {
-            return Ok(place);
+            return Ok((place, new));
         }
-        self.root.find_plain(destination).map_err(|errno| match errno {
+        self.root.find_plain(destination).map(|place| (place, new)).map_err(|errno| match errno {
             Errno::LOOP => Failure::invalid(format!(
                 "filesystem {kind:?} must be mounted on ordinary directory: {} has a symbolic link in it",
                 destination.display()

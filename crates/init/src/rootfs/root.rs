@@ -53,12 +53,16 @@ impl Root {
 
     /// The directory at `path`, made with its parents where it is missing (mode 0755 less the mask).
     pub(super) fn directory(&self, path: &Path) -> Result<OwnedFd> {
+        self.directory_or_new(path).map(|(directory, _)| directory)
+    }
+
+    /// The same, and whether it was missing.
+    pub(super) fn directory_or_new(&self, path: &Path) -> Result<(OwnedFd, bool)> {
         let doing = || format!("make the directory {} inside the root file system", path.display());
-        let found = match self.open(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()) {
-            Err(Errno::NOENT) => self.make_directories(path).doing(doing)?,
-            other => other.doing(doing)?,
-        };
-        Ok(found)
+        match self.open(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()) {
+            Err(Errno::NOENT) => Ok((self.make_directories(path).doing(doing)?, true)),
+            other => Ok((other.doing(doing)?, false)),
+        }
     }
 
     fn make_directories(&self, path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -294,6 +294,16 @@ impl Container {
         checkpoint::checkpoint(&self.0, checkpoint)
     }
 
+    /// Writes the images of a checkpoint, and what [`Archive`](crate::Archive) needs to bring them back elsewhere, as one
+    /// archive (tar, Zstandard). The root file system is not in it. The container must still be there: before it is
+    /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in, which gets an image
+    /// more, of what the processor can do.
+    ///
+    /// [`ErrorKind::Unsupported`] where the images build on those of a pre-dump.
+    pub fn export(&self, images: impl AsRef<std::path::Path>, to: impl std::io::Write) -> Result<()> {
+        checkpoint::export(&self.0, images.as_ref(), to)
+    }
+
     /// Brings processes back from images into this container, which must have no process. Its configuration must be that of
     /// the container that was saved, and its root file system must hold the same files.
     ///

@@ -8,7 +8,7 @@ use crate::container::Container;
 use crate::handle::{Handle, Home};
 use crate::store::{self, Store};
 use crate::time::rfc3339;
-use crate::{Config, Error, ErrorKind, Id, Launcher, Result};
+use crate::{Archive, Config, Error, ErrorKind, Id, Launcher, Result};
 
 /// The containers under one state directory, and the way to start them.
 ///
@@ -51,6 +51,13 @@ impl Runtime {
         let save = |lock| store.save_new(rfc3339(SystemTime::now()), config, &lock);
         let saved = store.lock().and_then(save).inspect_err(|_| drop(store.remove()))?;
         Ok(Container(Handle::new(Arc::clone(&self.home), id.clone(), store, saved)))
+    }
+
+    /// Refuses with [`ErrorKind::Unsupported`] what this machine cannot go on with: another
+    /// architecture, size of pages, or version of control groups, an older CRIU, and a processor that lacks what the programs
+    /// may use. A kernel that lacks something is found by the restore itself.
+    pub fn check(&self, archive: &Archive) -> Result<()> {
+        archive.check(&self.home.launcher)
     }
 
     /// Finds a container that was created before, perhaps by another program; [`ErrorKind::NotFound`] where there is none.

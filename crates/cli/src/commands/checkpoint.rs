@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use corten::{CgroupMode, Container, Error, Id, NetworkLock, Progress, Runtime};
+use corten::{CgroupMode, Error, Id, NetworkLock, Progress, Runtime};
 
+use crate::archive::Export;
 use crate::error::{self, Result};
 
 /// Save what a container is doing, by CRIU, and end it
@@ -19,6 +20,9 @@ pub struct Checkpoint {
     /// Directory of the images [default: ./checkpoint]
     #[arg(long, value_name = "DIRECTORY")]
     image_path: Option<PathBuf>,
+    /// Archive to put the images and the configuration in, for this or another machine; the root file system is not in it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["parent_path", "pre_dump", "lazy_pages", "page_server"])]
+    export: Option<PathBuf>,
     /// Directory of CRIU's log and statistics [default: that of the images]
     #[arg(long, value_name = "DIRECTORY")]
     work_path: Option<PathBuf>,
@@ -93,8 +97,8 @@ pub fn empty_network(kinds: &[String]) -> Result<bool> {
 }
 
 impl Checkpoint {
-    fn request(&self, status: Option<OwnedFd>) -> Result<corten::Checkpoint<'_>> {
-        let mut request = corten::Checkpoint::new(image_path(self.image_path.as_deref())?)
+    fn request(&self, images: &Path, status: Option<OwnedFd>) -> Result<corten::Checkpoint<'_>> {
+        let mut request = corten::Checkpoint::new(images)
             .leave_running(self.leave_running)
             .tcp_established(self.tcp_established)
             .tcp_skip_in_flight(self.tcp_skip_in_flight)
@@ -144,21 +148,21 @@ fn page_server(text: &str) -> Result<(String, u16)> {
 /// Runs the command. `status` is the descriptor of `--status-fd`.
 pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -> Result<i32> {
     let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
-    let mut request = arguments.request(status)?;
+    let export = arguments.export.as_deref();
+    let export = export.map(|path| Export::new(path, arguments.image_path.as_deref())).transpose()?;
+    let own = export.as_ref().and_then(Export::images);
+    let images = image_path(own.or(arguments.image_path.as_deref()))?;
+    let mut request = arguments.request(&images, status)?;
     if std::io::stderr().is_terminal() {
         request = request.on_progress(show());
     }
-    let done = container.checkpoint(request);
-    done?;
+    container.checkpoint(request)?;
+    let exported = export.map_or(Ok(()), |export| export.write(&container, &images));
     if arguments.leave_running || arguments.pre_dump {
-        return Ok(0);
+        return exported.map(|()| 0);
     }
-    destroy(container)
-}
-
-fn destroy(container: Container) -> Result<i32> {
     container.destroy().map_err(Error::from)?;
-    Ok(0)
+    exported.map(|()| 0)
 }
 
 /// Shows on a terminal how far a checkpoint is; a small one is done before there is anything to show.

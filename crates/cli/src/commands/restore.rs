@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use corten::{CgroupMode, Child, Config, ExitStatus, Id, Runtime, Stdio};
 
+use crate::archive::Import;
 use crate::bundle::{self, Console};
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
 use crate::{pid_file, sockets};
@@ -28,6 +29,10 @@ pub struct Restore {
     /// Directory of the images [default: ./checkpoint]
     #[arg(long, value_name = "DIRECTORY")]
     image_path: Option<PathBuf>,
+    /// Archive that `checkpoint --export` has made, with the images and the configuration. The root file system must be in
+    /// the bundle where it was in the old one; images are unpacked to --image-path, or below /var/tmp for a while
+    #[arg(long, value_name = "FILE")]
+    import: Option<PathBuf>,
     /// Directory of CRIU's log and statistics [default: that of the images]
     #[arg(long, value_name = "DIRECTORY")]
     work_path: Option<PathBuf>,
@@ -74,7 +79,7 @@ pub struct Restore {
     #[arg(long)]
     auto_dedup: bool,
     /// Let the memory follow, from `criu lazy-pages`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "import")]
     lazy_pages: bool,
     /// Profile of the security module: apparmor:NAME or selinux:LABEL
     #[arg(long, value_name = "TYPE:NAME")]
@@ -85,8 +90,12 @@ pub struct Restore {
 }
 
 impl Restore {
-    fn request(&self, console: Console) -> Result<corten::Restore> {
-        let mut request = corten::Restore::new(image_path(self.image_path.as_deref())?)
+    fn request(&self, console: Console, import: Option<&Import>) -> Result<corten::Restore> {
+        let images = match import {
+            Some(import) => import.archive.images().to_owned(),
+            None => image_path(self.image_path.as_deref())?,
+        };
+        let mut request = corten::Restore::new(images)
             .tcp_established(self.tcp_established)
             .tcp_close(self.tcp_close)
             .external_unix_sockets(self.ext_unix_sk)
@@ -114,7 +123,13 @@ impl Restore {
         })
     }
 
-    fn configuration(&self, globals: &Globals) -> Result<(Config, Console)> {
+    fn configuration(&self, globals: &Globals, import: Option<&Import>) -> Result<(Config, Console)> {
+        if let Some(Import { archive, .. }) = import {
+            let doing = || format!("find {}", self.bundle.display());
+            let config = archive.config(&std::path::absolute(&self.bundle).doing(doing)?)?;
+            let console = bundle::console(archive.terminal(), self.detach, self.console_socket.as_deref())?;
+            return Ok((config, console));
+        }
         let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |_| {})?;
         let process =
             spec.process.as_ref().ok_or_else(|| bundle::no_process(&self.bundle.join("config.json")))?;
@@ -127,12 +142,20 @@ impl Restore {
 pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<i32> {
     let signals = if arguments.detach { None } else { Some(Signals::hold()?) };
     let id = Id::try_from(arguments.id.as_str())?;
-    let (config, console) = arguments.configuration(globals)?;
-    let request = arguments.request(console)?;
+    let import = arguments.import.as_deref();
+    let import = import.map(|path| Import::new(path, &id, arguments.image_path.as_deref())).transpose()?;
+    if let Some(import) = &import {
+        runtime.check(&import.archive)?;
+    }
+    let (config, console) = arguments.configuration(globals, import.as_ref())?;
+    let request = arguments.request(console, import.as_ref())?;
     let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;
     let container = runtime.create(&id, config)?;
     let lived = || -> Result<ExitStatus> {
         let mut child: Child = container.restore(request)?;
+        if let Some(mut import) = import {
+            import.restored = true;
+        }
         if let Some(socket) = pidfd_socket {
             sockets::send(&socket, "standard", child.as_fd())?;
         }

@@ -1,6 +1,7 @@
 //! What the tests of the command line share.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub mod keeping;
 mod typed;
 
 use std::fs;

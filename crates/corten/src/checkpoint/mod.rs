@@ -1,5 +1,6 @@
 //! Checkpoint and restore: a container's processes are saved to images by CRIU, and brought back from them.
 
+mod archive;
 mod criu;
 mod dump;
 mod mounts;
@@ -7,6 +8,8 @@ mod options;
 mod processes;
 mod restore;
 
+pub use archive::Archive;
+pub(crate) use archive::export;
 pub(crate) use dump::checkpoint;
 pub use options::{CgroupMode, Checkpoint, NetworkLock, Progress, Restore};
 pub(crate) use restore::restore;

@@ -277,7 +277,12 @@ impl Restoring<'_> {
             self.container.store.save(&self.saved.facts, lock)?;
         }
         self.lock = lock;
-        plan::mount_plan(&config, self.group.as_ref())?.make_places()?;
+        let mounts = plan::mount_plan(&config, self.group.as_ref())?;
+        mounts.make_places()?;
+        if config.readonlyfs() {
+            // CRIU changes the root through a directory that it makes there, or in the root itself, which is read-only.
+            mounts.make_directory("/tmp")?;
+        }
         if self.group.is_some() && manages(request, &config) {
             options.cgroup_roots = cgroup_roots(prepared.pid())?;
         }

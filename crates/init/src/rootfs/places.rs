@@ -29,16 +29,25 @@ impl Rootfs {
                 Ground::Bind(source, place) => (source, place),
                 Ground::FileSystem => continue,
             };
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let root = rustix::fs::open(root, flags, Mode::empty())
-                .doing(|| format!("open the root file system {}", root.display()))?;
+            let root = open(root)?;
             match &step.what {
-                What::Bind { source, .. } if !is_directory(source)? => Root(root).file(&place)?,
-                _ => Root(root).directory(&place)?,
+                What::Bind { source, .. } if !is_directory(source)? => root.file(&place)?,
+                _ => root.directory(&place)?,
             };
         }
         Ok(())
     }
+
+    /// Makes a directory of the root file system, where it is not there.
+    pub fn make_directory(&self, place: &str) -> Result<()> {
+        open(&self.path)?.directory(Path::new(place)).map(drop)
+    }
+}
+
+fn open(root: &Path) -> Result<Root> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(root, flags, Mode::empty());
+    opened.map(Root).doing(|| format!("open the root file system {}", root.display()))
 }
 
 fn is_directory(source: &Path) -> Result<bool> {

@@ -1,0 +1,138 @@
+//! What an archive holds, and whether it fits a machine.
+
+use corten_cgroups::Layout;
+use corten_criu::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// The first file: what the archive holds.
+pub(super) const MANIFEST: &str = "corten-checkpoint.json";
+
+/// The second: the container's configuration.
+pub(super) const CONFIG: &str = "config.json";
+
+/// The directory of CRIU's images.
+pub(super) const IMAGES: &str = "images/";
+
+/// What the manifest's form is called; another form gets another number.
+pub(super) const VERSION: u32 = 1;
+
+/// The first file of an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    pub(super) version: u32,
+    /// The container's id.
+    pub(super) id: String,
+    /// Whether its first program had a terminal.
+    pub(super) terminal: bool,
+    pub(super) machine: Machine,
+    pub(super) images: Vec<Image>,
+}
+
+/// A file of CRIU's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Image {
+    pub(super) name: String,
+    /// Bytes.
+    pub(super) size: u64,
+}
+
+/// What a machine has that a restore depends on. What its processor can do is in an image of CRIU's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Machine {
+    /// As Rust calls it: `x86_64`.
+    architecture: String,
+    /// Bytes.
+    page_size: u64,
+    /// The kernel's release, for people.
+    kernel: String,
+    /// The version of CRIU.
+    criu: String,
+    cgroups: Cgroups,
+}
+
+/// The control groups that limit containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Cgroups {
+    V1,
+    V2,
+}
+
+impl Machine {
+    pub(super) fn this(criu: Version) -> Result<Self> {
+        let unified = Layout::detect()?.is_unified();
+        Ok(Self {
+            architecture: std::env::consts::ARCH.to_owned(),
+            page_size: rustix::param::page_size() as u64,
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            criu: criu.to_string(),
+            cgroups: if unified { Cgroups::V2 } else { Cgroups::V1 },
+        })
+    }
+
+    /// Why what was saved on this machine cannot go on there.
+    pub(super) fn misfit(&self, there: &Self) -> Option<String> {
+        let version = |machine: &Self| Version::parse(&format!("Version: {}", machine.criu));
+        if self.architecture != there.architecture {
+            return Some(format!(
+                "its programs are for {}, and this is {}",
+                self.architecture, there.architecture
+            ));
+        }
+        if self.page_size != there.page_size {
+            return Some(format!("its pages have {} bytes, and here {}", self.page_size, there.page_size));
+        }
+        match (version(self), version(there)) {
+            (Some(then), Some(now)) if then <= now => {}
+            _ => {
+                return Some(format!(
+                    "criu {} has made it, and here is criu {}, which is older",
+                    self.criu, there.criu
+                ));
+            }
+        }
+        if self.cgroups != there.cgroups {
+            return Some("its control groups are of another version than those here".to_owned());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn machine() -> Machine {
+        Machine {
+            architecture: "x86_64".to_owned(),
+            page_size: 4096,
+            kernel: "6.12.1".to_owned(),
+            criu: "4.1".to_owned(),
+            cgroups: Cgroups::V2,
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let here = machine();
+        assert_eq!(here.misfit(&here), None);
+        assert_eq!(
+            here.misfit(&Machine { kernel: "7.0".to_owned(), criu: "4.10.1".to_owned(), ..machine() }),
+            None
+        );
+        for (there, why) in [
+            (Machine { architecture: "aarch64".to_owned(), ..machine() }, "for x86_64"),
+            (Machine { page_size: 65536, ..machine() }, "4096 bytes"),
+            (Machine { criu: "3.19".to_owned(), ..machine() }, "here is criu 3.19"),
+            (Machine { criu: "new".to_owned(), ..machine() }, "here is criu new"),
+            (Machine { cgroups: Cgroups::V1, ..machine() }, "control groups"),
+        ] {
+            assert!(here.misfit(&there).unwrap().contains(why), "{there:?}");
+        }
+    }
+}

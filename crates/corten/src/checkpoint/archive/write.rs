@@ -1,0 +1,89 @@
+//! Into the archive.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use tar::{Builder, EntryType, Header};
+
+use super::frames::Compress;
+use super::manifest::{CONFIG, IMAGES, Image, MANIFEST, Manifest};
+use crate::checkpoint::dump::DESCRIPTORS;
+use crate::{Config, Error, Result};
+
+/// The files of a directory that belong to a checkpoint, in the order of their names. Logs and statistics do not.
+pub(super) fn images(directory: &Path) -> Result<Vec<Image>> {
+    let doing = |error: io::Error| Error::io(format!("read the directory {}", directory.display()), error);
+    if fs::symlink_metadata(directory.join("parent")).is_ok() {
+        return Err(Error::unsupported(format!(
+            "the images in {} build on those of a pre-dump, which an archive cannot hold: checkpoint without a parent",
+            directory.display()
+        )));
+    }
+    let mut images = Vec::new();
+    for entry in fs::read_dir(directory).map_err(doing)? {
+        let entry = entry.map_err(doing)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.ends_with(".img") || name == DESCRIPTORS {
+            images.push(Image { name: name.to_owned(), size: entry.metadata().map_err(doing)?.len() });
+        }
+    }
+    images.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(images)
+}
+
+/// Writes the whole archive.
+pub(super) fn archive(manifest: &Manifest, config: &Config, directory: &Path, to: impl Write) -> Result<()> {
+    let doing = |error: io::Error| Error::io("write the archive", error);
+    let json = |text: serde_json::Result<Vec<u8>>| text.map_err(|error| doing(error.into()));
+    let mut archive = Builder::new(Compress::new(to));
+    for (name, text) in
+        [(MANIFEST, json(serde_json::to_vec(manifest))?), (CONFIG, json(serde_json::to_vec(config))?)]
+    {
+        append(&mut archive, name, text.len() as u64, text.as_slice()).map_err(doing)?;
+    }
+    for Image { name, size } in &manifest.images {
+        let path = directory.join(name);
+        let file = File::options()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(&path);
+        let file = file.map_err(|error| Error::io(format!("open {}", path.display()), error))?;
+        // A file that grows meanwhile keeps the size that the manifest tells; one that has shrunk is an error.
+        append(&mut archive, &format!("{IMAGES}{name}"), *size, Exactly { file, left: *size })
+            .map_err(doing)?;
+    }
+    archive.into_inner().and_then(Compress::finish).and_then(|mut to| to.flush()).map_err(doing)
+}
+
+fn append(archive: &mut Builder<impl Write>, name: &str, size: u64, data: impl Read) -> io::Result<()> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_path(name)?;
+    header.set_mode(0o600);
+    header.set_size(size);
+    header.set_cksum();
+    archive.append(&header, data)
+}
+
+/// As many bytes of a file as were promised.
+struct Exactly {
+    file: File,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let (buffer, _) = buffer.split_at_mut(most);
+        let count = self.file.read(buffer)?;
+        if count == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an image became shorter meanwhile"));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

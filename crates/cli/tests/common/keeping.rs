@@ -78,3 +78,43 @@ impl Checkpoint for Stage {
 pub fn count(answer: &Value) -> u64 {
     answer["count"].as_u64().unwrap()
 }
+
+/// What a program sees that may differ: numbers of namespaces, mounts and processes outside, and a clock namespace, which
+/// CRIU always makes.
+fn comparable(mut report: Value) -> Value {
+    let report_map = report.as_object_mut().unwrap();
+    report_map.remove("namespaces");
+    report_map.remove("time_offsets");
+    if let Some(fds) = report_map.get_mut("fds").and_then(Value::as_object_mut) {
+        for file in fds.values_mut() {
+            *file = file.as_str().unwrap().split(':').next().unwrap().into();
+        }
+    }
+    if let Some(mounts) = report_map.get_mut("mounts").and_then(Value::as_array_mut) {
+        for mount in mounts.iter_mut() {
+            let mount = mount.as_object_mut().unwrap();
+            for name in ["id", "parent", "device", "optional", "source", "propagation"] {
+                mount.remove(name);
+            }
+        }
+        mounts.sort_by_key(ToString::to_string);
+    }
+    report
+}
+
+/// Fails with what differs.
+#[track_caller]
+pub fn assert_same(after: &Value, before: &Value, when: &str) {
+    let fields = |value: &Value| value.as_object().unwrap().clone();
+    let (after, before) = (comparable(after["report"].clone()), comparable(before["report"].clone()));
+    for (name, was) in &fields(&before) {
+        let is = &after[name];
+        if let (Some(is), Some(was)) = (is.as_array(), was.as_array()) {
+            let lacks = was.iter().find(|item| !is.contains(item));
+            let new = is.iter().find(|item| !was.contains(item));
+            assert!(lacks.is_none() && new.is_none(), "{when}: {name}: {lacks:?} is now {new:?}");
+        } else {
+            assert_eq!(is, was, "{when}: {name}");
+        }
+    }
+}

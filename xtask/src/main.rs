@@ -1,10 +1,11 @@
-//! Benchmarks, checks, packages and generated files of this repository: `cargo xtask bench`, `vm`, `dist`, `syscalls`.
+//! Benchmarks, checks, packages and generated files of this repository: `cargo xtask bench`, `fuzz`, `vm`, `dist`, `syscalls`.
 #![deny(unsafe_code)]
 
 mod bench;
 mod debian;
 mod dist;
 mod floor;
+mod fuzz;
 mod kernel;
 mod syscalls;
 mod vm;
@@ -39,10 +40,11 @@ fn main() -> ExitCode {
             };
         }
         ["dist"] => dist::dist(),
+        ["fuzz", options @ ..] => fuzz::fuzz(options),
         ["syscalls"] => syscalls::syscalls(),
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err([USAGE, vm::USAGE, dist::USAGE, syscalls::USAGE].join("\n")),
+        _ => Err([USAGE, fuzz::USAGE, vm::USAGE, dist::USAGE, syscalls::USAGE].join("\n")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -97,10 +97,15 @@ impl Layout {
         &self.mounts
     }
 
+    /// The layout that the texts of `/proc/PID/mountinfo` and `/proc/PID/cgroup` tell of. The kernel is not asked which mounts
+    /// are hidden under others, so these are among them.
+    pub fn read(mountinfo: &[u8], cgroup: &[u8]) -> Self {
+        Self { mounts: candidates(mountinfo, cgroup).into_iter().map(|candidate| candidate.mount).collect() }
+    }
+
     #[cfg(test)]
     pub(crate) fn from_text(mountinfo: &str, cgroup: &str) -> Self {
-        let all = candidates(mountinfo.as_bytes(), cgroup.as_bytes());
-        Self { mounts: all.into_iter().map(|c| c.mount).collect() }
+        Self::read(mountinfo.as_bytes(), cgroup.as_bytes())
     }
 }
 

@@ -23,6 +23,8 @@ mod dir;
 mod error;
 mod events;
 mod freezer;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod kill;
 mod layout;

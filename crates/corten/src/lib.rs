@@ -30,6 +30,8 @@ pub mod config;
 mod container;
 mod error;
 mod features;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod hooks;
 mod id;

@@ -28,12 +28,12 @@ pub(crate) fn filter(config: &Config) -> Result<Option<Seccomp>> {
     };
     warnings.iter().for_each(|warning| tracing::debug!("linux.seccomp: {warning}"));
     // It is about notifications, and refused without.
-    let flags = if notifies { flags } else { flags & !WAIT_KILLABLE_RECV };
+    let flags = if *notifies { *flags } else { flags & !WAIT_KILLABLE_RECV };
     if flags != 0 && !corten_sys::seccomp::knows_flags(flags) {
         let known = config.seccomp().and_then(|profile| profile.flags.clone()).unwrap_or_default();
         return Err(Error::unsupported(format!("this kernel lacks one of linux.seccomp.flags {known:?}")));
     }
-    Ok(Some(Seccomp { program: program.iter().map(word).collect(), flags, listener: notifies }))
+    Ok(Some(Seccomp { program: program.iter().map(word).collect(), flags, listener: *notifies }))
 }
 
 /// An instruction as one number.

@@ -53,7 +53,8 @@ pub struct Hello {
 }
 
 impl Hello {
-    fn ours() -> Self {
+    /// What this build says.
+    pub fn ours() -> Self {
         let build = concat!("corten-", env!("CARGO_PKG_VERSION"));
         Self { magic: *b"corten\0\x01", build: build.to_owned() }
     }

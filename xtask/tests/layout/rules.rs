@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::source::{Source, is_ident, is_punct};
 
 /// What each crate may depend on of the others.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("corten-oci", &[]),
     ("corten-sys", &[]),
     ("corten-seccomp", &["corten-oci"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     // These are of tests only: nothing that is delivered may depend on them.
     ("corten-testkit", &["corten-oci", "corten-sys"]),
     ("corten-oracle", &["corten-oci", "corten-seccomp", "corten-testkit"]),
+    ("corten-fuzz-targets", &["corten", "corten-cgroups", "corten-init", "corten-oci", "corten-seccomp"]),
     ("xtask", &["corten", "corten-cli", "corten-sys", "corten-testkit"]),
 ];
 

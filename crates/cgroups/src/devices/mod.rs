@@ -1,6 +1,6 @@
 //! Device rules: what a list of them means, and how each version of control groups is told.
 
-mod program;
+pub(crate) mod program;
 mod rules;
 mod v1;
 mod v2;

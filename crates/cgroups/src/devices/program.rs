@@ -33,7 +33,7 @@ fn instruction(code: u8, destination: u8, source: u8, offset: i16, number: i32) 
 }
 
 /// The program.
-pub(super) fn compile(policy: &Policy) -> Vec<u64> {
+pub(crate) fn compile(policy: &Policy) -> Vec<u64> {
     let mut program = vec![
         instruction(LOAD, ACCESS, CONTEXT, 0, 0),
         instruction(LOAD, MAJOR, CONTEXT, 4, 0),

@@ -1,7 +1,7 @@
 //! Intel's resource director technology: shares of the third-level cache and of memory bandwidth, and what is used of them
 //! (specification: `config-linux.md#intel-rdt`; kernel: filesystems/resctrl.rst).
 
-mod schemata;
+pub(crate) mod schemata;
 mod stats;
 
 use std::path::{Component, Path, PathBuf};
@@ -176,7 +176,7 @@ impl Class {
 }
 
 /// Where the file system is mounted, by the lines of mountinfo (proc_pid_mountinfo(5)).
-fn mount_point(mountinfo: &str) -> Option<&str> {
+pub(crate) fn mount_point(mountinfo: &str) -> Option<&str> {
     let is_it = |line: &&str| line.split_once(" - ").is_some_and(|(_, rest)| rest.starts_with("resctrl "));
     mountinfo.lines().find(is_it)?.split(' ').nth(4)
 }

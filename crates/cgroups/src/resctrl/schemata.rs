@@ -7,7 +7,7 @@ use corten_oci::IntelRdt;
 use crate::error::{Error, Result};
 
 /// The lines that a configuration asks for, in the order in which the specification has them written.
-pub(super) fn lines(rdt: &IntelRdt) -> Vec<String> {
+pub(crate) fn lines(rdt: &IntelRdt) -> Vec<String> {
     let IntelRdt { clos_id: _, schemata, l3_cache_schema, mem_bw_schema, enable_monitoring: _ } = rdt;
     let split = |text: &Option<String>| -> Vec<String> {
         text.iter().flat_map(|text| text.lines()).map(|line| line.trim().to_owned()).collect()
@@ -23,7 +23,7 @@ pub(super) fn lines(rdt: &IntelRdt) -> Vec<String> {
 type Values = BTreeMap<(String, String), String>;
 
 /// Fails where a class that is there already has other values than those asked for.
-pub(super) fn compare(present: &str, wanted: &[String]) -> Result<()> {
+pub(crate) fn compare(present: &str, wanted: &[String]) -> Result<()> {
     let present: Values = present.lines().flat_map(values).collect();
     for line in wanted {
         for (key, value) in values(line) {

@@ -295,6 +295,23 @@ pub(crate) fn read<'a>(v2: Option<&Dir>, find: impl Fn(&str) -> Result<Option<&'
     Ok(stats)
 }
 
+/// What a line is in each of the forms that the files have, for the fuzz targets.
+pub(crate) fn forms(line: &str) -> Vec<String> {
+    let (mut pressure, mut blkio) = (Pressure::default(), BlkioStats::default());
+    let forms = [
+        parse::value(line).map(|value| value.to_string()),
+        parse::table_line(line).map(|entry| format!("{entry:?}")),
+        parse::numa_line(line, 4096).map(|entry| format!("{entry:?}")),
+        parse::rdma_line(line).map(|entry| format!("{entry:?}")),
+        parse::device(line).map(|entry| format!("{entry:?}")),
+        pressure::add(&mut pressure, line).map(|()| format!("{pressure:?}")),
+        cpuset::numbers(line).map(|list| format!("{list:?}")),
+        v1::cpu_line(line).map(|times| format!("{times:?}")),
+        v2::add(&mut blkio, line).map(|()| format!("{blkio:?}")),
+    ];
+    forms.into_iter().flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@
 
 mod bus;
 mod devices;
-mod properties;
-mod text;
+pub(crate) mod properties;
+pub(crate) mod text;
 
 use serde::{Deserialize, Serialize};
 use zbus::wire::Variant;

@@ -29,7 +29,7 @@ pub(super) fn accounting(version: Version) -> Properties {
 }
 
 /// The properties for the limits that are given. Rules about devices are told on v1 only.
-pub(super) fn of(resources: &Resources, version: Version) -> Result<Properties> {
+pub(crate) fn of(resources: &Resources, version: Version) -> Result<Properties> {
     let Resources { devices, memory, cpu, pids, block_io, unified, .. } = resources;
     let mut made = Made { version, list: Vec::new() };
     memory.as_ref().map_or(Ok(()), |memory| made.memory(memory))?;

@@ -14,14 +14,14 @@ const NUL: &str = "a string contains a NUL byte";
 const DEPTH: usize = 8;
 
 /// Reads a value, all of the text.
-pub(super) fn parse(text: &str) -> Parsed<Variant<'static>> {
+pub(crate) fn parse(text: &str) -> Parsed<Variant<'static>> {
     let mut reader = Reader { rest: text.trim() };
     let value = reader.value(None, DEPTH)?;
     if reader.rest.trim().is_empty() { Ok(value) } else { Err("there is something after the value") }
 }
 
 /// A number of seconds in microseconds.
-pub(super) fn microseconds(value: &Variant<'_>) -> Option<u64> {
+pub(crate) fn microseconds(value: &Variant<'_>) -> Option<u64> {
     const SECOND: u64 = 1_000_000;
     let whole = match *value {
         Variant::U8(seconds) => u64::from(seconds),

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use corten_criu::rpc::ExternalMount;
 use corten_init::rootfs::Hierarchy;
 
+use crate::config::is_idmapped;
 use crate::{Config, Error, Namespace, Network, NetworkKind, Result, oci};
 
 /// A mount of the host's: the name that the images have for it, and what is mounted.
@@ -23,15 +24,7 @@ const NULL: &str = "/dev/null";
 
 /// Refuses what CRIU would not bring back as it was.
 pub(super) fn refuse(config: &Config) -> Result<()> {
-    let mapped = |mount: &&oci::Mount| {
-        !mount.uid_mappings.is_empty()
-            || !mount.gid_mappings.is_empty()
-            || mount.options.iter().any(|option| {
-                let name = option.split('=').next().unwrap_or_default();
-                name == "idmap" || name == "ridmap"
-            })
-    };
-    if let Some(mount) = config.mounts().iter().find(mapped) {
+    if let Some(mount) = config.mounts().iter().find(|mount| is_idmapped(mount)) {
         return Err(Error::unsupported(format!(
             "CRIU cannot restore id-mapped mounts, such as the one at {}",
             mount.destination

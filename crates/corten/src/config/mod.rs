@@ -24,9 +24,10 @@ mod sysctl;
 mod unsupported;
 mod validate;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use builder::ConfigBuilder;
 pub use cgroup::Cgroup;
@@ -43,19 +44,20 @@ pub(crate) use address::{Prefix, hardware_address, is_name_template};
 pub(crate) use attributes::Attributes;
 pub(crate) use names::{capability_mask, rlimit_resource};
 pub(crate) use scheduling::{cpus, io_priority, memory_policy, personality, scheduler};
+pub(crate) use spec::is_bind;
 pub(crate) use sysctl::sysctl_path;
 pub(crate) use unsupported::{USER, refuse};
-pub(crate) use validate::attributes as validate_attributes;
+pub(crate) use validate::{attributes as validate_attributes, is_idmapped};
 
 use crate::{Error, Result, oci};
 use fields::Fields;
 
 /// The description of a container, which is valid in itself: whether it is possible on this machine, its start tells.
 ///
-/// It is serialised with all of its fields, and checked again when it is read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Fields")]
-pub struct Config(Fields);
+/// It is serialised with all of its fields, and checked again when it is read; only its seccomp profile is not compiled before
+/// a program is started then.
+#[derive(Clone)]
+pub struct Config(Fields, seccomp::Compiled);
 
 impl Config {
     /// A container with this root file system, an absolute path on the host, and new namespaces of every kind but user
@@ -85,9 +87,9 @@ impl Config {
         interfaces::check_host(&self.0)
     }
 
-    /// The filter that its seccomp profile means, where it has one.
-    pub(crate) fn seccomp_filter(&self) -> Result<Option<corten_seccomp::Filter>> {
-        seccomp::filter(&self.0)
+    /// The filter that its seccomp profile means, where it has one. It is compiled once.
+    pub(crate) fn seccomp_filter(&self) -> Result<Option<&corten_seccomp::Filter>> {
+        self.1.filter(&self.0)
     }
 
     /// The seccomp profile and the path of the agent that gets its listener, where it has one.
@@ -118,7 +120,36 @@ impl TryFrom<Fields> for Config {
 
     fn try_from(fields: Fields) -> Result<Self> {
         validate::validate(&fields)?;
-        Ok(Self(fields))
+        let config = Self(fields, seccomp::Compiled::default());
+        config.seccomp_filter()?;
+        Ok(config)
+    }
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Config").field(&self.0).finish()
+    }
+}
+
+impl Serialize for Config {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Most that is read is the state of a container, whose profile was compiled when it was made; few readers start anything.
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let fields = Fields::deserialize(deserializer)?;
+        validate::validate(&fields).map_err(serde::de::Error::custom)?;
+        Ok(Self(fields, seccomp::Compiled::default()))
     }
 }
 

@@ -210,6 +210,6 @@ fn from_bundle(mount: &oci::Mount, bundle: &Path) -> oci::Mount {
 }
 
 /// Whether this is a bind mount: by its type or by an option.
-pub(super) fn is_bind(mount: &oci::Mount) -> bool {
+pub(crate) fn is_bind(mount: &oci::Mount) -> bool {
     mount.typ.as_deref() == Some("bind") || mount.options.iter().any(|o| o == "bind" || o == "rbind")
 }

@@ -8,7 +8,7 @@ use super::attributes::Attributes;
 use super::fields::Fields;
 use super::namespace::Namespace;
 use super::spec::is_bind;
-use super::{interfaces, resources, scheduling, seccomp, sysctl};
+use super::{interfaces, resources, scheduling, sysctl};
 use crate::{Error, Result, oci};
 
 /// Refuses what cannot be, and what this version lacks.
@@ -29,7 +29,6 @@ pub(super) fn validate(fields: &Fields) -> Result<()> {
     if fields.parent_death_signal.is_some_and(|signal| !(1..=64).contains(&signal)) {
         return Err(Error::invalid("the parent death signal is not between 1 and 64"));
     }
-    seccomp::filter(fields)?;
     fields.memory_policy.as_ref().map(scheduling::memory_policy).transpose()?;
     fields.personality.as_ref().map(scheduling::personality).transpose()?;
     attributes(&fields.attributes)
@@ -233,7 +232,8 @@ fn paths(fields: &Fields) -> Result<()> {
     }
 }
 
-fn is_idmapped(mount: &oci::Mount) -> bool {
+/// Whether the owners of a mount are mapped.
+pub(crate) fn is_idmapped(mount: &oci::Mount) -> bool {
     let mut names = mount.options.iter().map(|option| option.split('=').next().unwrap_or_default());
     !mount.uid_mappings.is_empty()
         || !mount.gid_mappings.is_empty()

@@ -20,7 +20,7 @@ vm run          runs a command in it, in this directory, which is shared, and ex
   --user tester as an ordinary user with a systemd session, in place of root
   --host v1     boots it with cgroup v1 hierarchies; selinux: with SELinux, which permits everything
 vm test         builds the container tests here and runs them there, as root and as the user; with names, only those
-                test programs
+                test programs. Without names, all but `engines`, which drives podman and takes long
 
 The machine is made when it is missing or its recipe has changed. v2 goes on from a saved state in seconds; the other two
 hosts boot, which takes a minute.

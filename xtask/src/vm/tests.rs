@@ -22,6 +22,9 @@ const INSIDE: &str = "/var/tmp/corten-tests";
 /// The machine is emulated.
 const PATIENCE: u32 = 20;
 
+/// Those that take too long for every run.
+const BY_NAME_ONLY: [&str; 1] = ["engines"];
+
 /// Builds the tests, all or those of these names, and what they start.
 pub fn stage(directory: &Path, names: &[&str]) -> Result<Staged, String> {
     let directory = directory.join("tests");
@@ -32,7 +35,11 @@ pub fn stage(directory: &Path, names: &[&str]) -> Result<Staged, String> {
         let known: Vec<&str> = built.iter().map(|(name, _)| name.as_str()).collect();
         return Err(format!("no test program {unknown}: there are {}", known.join(", ")));
     }
-    let wanted = built.into_iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str()));
+    let is_wanted = |name: &str| match names {
+        [] => !BY_NAME_ONLY.contains(&name),
+        _ => names.contains(&name),
+    };
+    let wanted = built.into_iter().filter(|(name, _)| is_wanted(name));
     let mut staged = Staged { directory, names: Vec::new() };
     for (name, path) in wanted {
         staged.add(&name, &path)?;

@@ -296,8 +296,7 @@ impl Container {
 
     /// Writes the images of a checkpoint, and what [`Archive`](crate::Archive) needs to bring them back elsewhere, as one
     /// archive (tar, Zstandard). The root file system is not in it. The container must still be there: before it is
-    /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in, which gets an image
-    /// more, of what the processor can do.
+    /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in.
     ///
     /// [`ErrorKind::Unsupported`] where the images build on those of a pre-dump.
     pub fn export(&self, images: impl AsRef<std::path::Path>, to: impl std::io::Write) -> Result<()> {

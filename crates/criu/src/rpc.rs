@@ -18,10 +18,6 @@ pub enum Kind {
     PreDump = 4,
     /// A step has been reached; CRIU waits for the same kind as an answer.
     Notify = 6,
-    /// Save what the processor can do.
-    CpuInfoDump = 7,
-    /// Compare it with what was saved.
-    CpuInfoCheck = 8,
     /// What the kernel can do.
     FeatureCheck = 9,
 }

@@ -96,6 +96,10 @@ fn comparable(mut report: Value) -> Value {
             for name in ["id", "parent", "device", "optional", "source", "propagation"] {
                 mount.remove(name);
             }
+            // CRIU mounts the hierarchy for itself, without the flags that the host's mount of it has, which all of them share.
+            if mount["fstype"] == "cgroup2" {
+                mount.remove("super_options");
+            }
         }
         mounts.sort_by_key(ToString::to_string);
     }

@@ -174,17 +174,6 @@ impl<'a> Criu<'a> {
         self.version
     }
 
-    /// Saves what the processor can do to an image, or checks that this one can do what is in it.
-    pub(super) fn processor(&self, kind: Kind, images: &Directory) -> Result<()> {
-        const LOG: &str = "processor.log";
-        let options =
-            Options { log_level: Some(LOG_LEVEL), log_file: Some(LOG.to_owned()), ..Options::default() };
-        let order = Order { kind, options, images, work: None, interval: None };
-        self.prepare()?.carry_out(order, Setting::default(), Vec::new(), |_| Ok(()))?;
-        drop(std::fs::remove_file(images.path.join(LOG)));
-        Ok(())
-    }
-
     /// Gets a process ready that becomes CRIU.
     pub(super) fn prepare(&'a self) -> Result<Prepared<'a>> {
         Ok(Prepared { criu: self, ready: Ready::start(self.launcher)? })
@@ -236,7 +225,6 @@ impl Prepared<'_> {
         let doing = match order.kind {
             Kind::PreDump => "pre-dump the container",
             Kind::Restore => "restore the container",
-            Kind::CpuInfoDump | Kind::CpuInfoCheck => "look at the processor",
             _ => "checkpoint the container",
         };
         let directories = std::iter::once(order.images).chain(order.work);

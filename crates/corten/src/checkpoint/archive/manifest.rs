@@ -4,7 +4,7 @@ use corten_cgroups::Layout;
 use corten_criu::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The first file: what the archive holds.
 pub(super) const MANIFEST: &str = "corten-checkpoint.json";
@@ -40,7 +40,7 @@ pub(super) struct Image {
     pub(super) size: u64,
 }
 
-/// What a machine has that a restore depends on. What its processor can do is in an image of CRIU's.
+/// What a machine has that a restore depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Machine {
@@ -53,6 +53,8 @@ pub(super) struct Machine {
     /// The version of CRIU.
     criu: String,
     cgroups: Cgroups,
+    /// What its processor can do beyond what all of this architecture can, as the kernel calls it.
+    processor: Vec<String>,
 }
 
 /// The control groups that limit containers.
@@ -66,12 +68,15 @@ pub(super) enum Cgroups {
 impl Machine {
     pub(super) fn this(criu: Version) -> Result<Self> {
         let unified = Layout::detect()?.is_unified();
+        let cpuinfo =
+            std::fs::read_to_string(CPUINFO).map_err(|error| Error::io(format!("read {CPUINFO}"), error))?;
         Ok(Self {
             architecture: std::env::consts::ARCH.to_owned(),
             page_size: rustix::param::page_size() as u64,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             criu: criu.to_string(),
             cgroups: if unified { Cgroups::V2 } else { Cgroups::V1 },
+            processor: processor(&cpuinfo),
         })
     }
 
@@ -99,8 +104,68 @@ impl Machine {
         if self.cgroups != there.cgroups {
             return Some("its control groups are of another version than those here".to_owned());
         }
+        // Programs choose by what they have found when they began.
+        let lacks = |name: &&String| !there.processor.contains(name);
+        let lacking: Vec<_> = self.processor.iter().filter(lacks).map(String::as_str).collect();
+        if !lacking.is_empty() {
+            return Some(format!("its programs may use what this processor lacks: {}", lacking.join(" ")));
+        }
         None
     }
+}
+
+const CPUINFO: &str = "/proc/cpuinfo";
+
+/// What programs on x86 choose their instructions by, and whatever begins as these do.
+const CHOICES: [&str; 34] = [
+    "abm",
+    "adx",
+    "aes",
+    "amx",
+    "avx",
+    "bmi1",
+    "bmi2",
+    "clflushopt",
+    "clwb",
+    "f16c",
+    "fma",
+    "fsgsbase",
+    "gfni",
+    "movbe",
+    "movdir",
+    "pclmulqdq",
+    "pku",
+    "pni",
+    "popcnt",
+    "rdpid",
+    "rdrand",
+    "rdseed",
+    "rtm",
+    "serialize",
+    "sha",
+    "sse4",
+    "ssse3",
+    "vaes",
+    "vpclmulqdq",
+    "waitpkg",
+    "xgetbv1",
+    "xop",
+    "xsave",
+    "tbm",
+];
+
+/// What the first processor of a machine can do: its flags on x86, its features elsewhere.
+fn processor(cpuinfo: &str) -> Vec<String> {
+    let line =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.trim().to_owned(), value.to_owned()));
+    let mut lines = cpuinfo.lines().filter_map(line);
+    let Some((name, words)) =
+        lines.find(|(name, _)| matches!(name.as_str(), "flags" | "Features" | "features" | "isa"))
+    else {
+        return Vec::new();
+    };
+    let is_choice = |word: &&str| name != "flags" || CHOICES.iter().any(|choice| word.starts_with(choice));
+    words.split_whitespace().filter(is_choice).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -114,7 +179,16 @@ pub(super) mod tests {
             kernel: "6.12.1".to_owned(),
             criu: "4.1".to_owned(),
             cgroups: Cgroups::V2,
+            processor: ["avx", "avx2"].map(str::to_owned).into(),
         }
+    }
+
+    #[test]
+    fn a_processor_is_what_programs_choose_by() {
+        let x86 = "processor\t: 0\nflags\t\t: fpu tsc avx avx512f hypervisor sha_ni\nprocessor\t: 1\nflags\t\t: avx\n";
+        assert_eq!(processor(x86), ["avx", "avx512f", "sha_ni"]);
+        assert_eq!(processor("processor : 0\nFeatures : fp asimd sve\n"), ["fp", "asimd", "sve"]);
+        assert_eq!(processor(""), [""; 0]);
     }
 
     #[test]
@@ -131,6 +205,7 @@ pub(super) mod tests {
             (Machine { criu: "3.19".to_owned(), ..machine() }, "here is criu 3.19"),
             (Machine { criu: "new".to_owned(), ..machine() }, "here is criu new"),
             (Machine { cgroups: Cgroups::V1, ..machine() }, "control groups"),
+            (Machine { processor: vec!["avx".to_owned()], ..machine() }, "lacks: avx2"),
         ] {
             assert!(here.misfit(&there).unwrap().contains(why), "{there:?}");
         }

@@ -12,7 +12,6 @@ mod write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use corten_criu::rpc::Kind;
 use manifest::{Machine, Manifest, VERSION};
 
 use super::criu::{Criu, Directory};
@@ -78,17 +77,13 @@ impl Archive {
     /// Refuses what this machine cannot go on with; see [`Runtime::check`](crate::Runtime::check).
     pub(crate) fn check(&self, launcher: &Launcher) -> Result<()> {
         let criu = Criu::find(launcher)?;
-        let misfit = |why: String| {
-            Error::unsupported(format!(
+        match self.manifest.machine.misfit(&Machine::this(criu.version())?) {
+            None => Ok(()),
+            Some(why) => Err(Error::unsupported(format!(
                 "container {:?} cannot be restored on this machine: {why}",
                 self.manifest.id
-            ))
-        };
-        if let Some(why) = self.manifest.machine.misfit(&Machine::this(criu.version())?) {
-            return Err(misfit(why));
+            ))),
         }
-        criu.processor(Kind::CpuInfoCheck, &Directory::find(&self.images)?)
-            .map_err(|error| misfit(format!("this processor lacks what its programs may use: {error}")))
     }
 }
 
@@ -98,7 +93,6 @@ pub(crate) fn export(container: &Handle, images: &Path, to: impl std::io::Write)
     let saved = container.refresh()?;
     let criu = Criu::find(&container.home.launcher)?;
     let images = Directory::find(images)?;
-    criu.processor(Kind::CpuInfoDump, &images)?;
     let manifest = Manifest {
         version: VERSION,
         id: container.id.to_string(),

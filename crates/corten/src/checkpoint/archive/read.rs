@@ -194,6 +194,7 @@ mod tests {
             "version": 1, "id": "one", "terminal": false, "images": images,
             "machine": {
                 "architecture": "x86_64", "page_size": 4096, "kernel": "6.12", "criu": "4.1", "cgroups": "v2",
+                "processor": ["avx"],
             },
         })
     }

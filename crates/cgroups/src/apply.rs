@@ -92,11 +92,11 @@ fn settle<T>(items: &[T], mut write: impl FnMut(&T) -> Result<()>) -> Result<()>
 }
 
 /// One write, with its old value noted if that is wanted.
-fn one<'a>(target: &'a impl Target, write: &Write, undo: Option<&mut Undo<'a>>) -> Result<()> {
+fn one<'a>(target: &'a impl Target, write: &Write, mut undo: Option<&mut Undo<'a>>) -> Result<()> {
     let missing =
         || Error::Controller { controller: write.controller.to_string(), field: write.field.to_string() };
     let dir = target.directory(write.version, &write.controller)?.ok_or_else(missing)?;
-    let done = put(dir, &write.file, &write.value, undo);
+    let done = put(dir, &write.file, &write.value, undo.as_deref_mut());
     let Err(error) = done else { return Ok(()) };
     if !error.is_not_found() {
         return Err(error);
@@ -104,7 +104,7 @@ fn one<'a>(target: &'a impl Target, write: &Write, undo: Option<&mut Undo<'a>>) 
     match &write.absent {
         Absent::Ignore => Ok(()),
         _ if is_off(dir, write)? => Err(missing()),
-        Absent::Instead(file, value) => put(dir, file, value, None),
+        Absent::Instead(file, value) => put(dir, file, value, undo),
         Absent::Refuse => Err(error),
     }
 }

@@ -215,6 +215,9 @@ fn hint(path: &Path, source: &io::Error) -> &'static str {
         Some(Errno::INVAL) if file == "cpu.rt_runtime_us" => {
             " (the groups above need real-time runtime first)"
         }
+        Some(Errno::NOENT) if file.starts_with("blkio.bfq.") || file == "io.weight" => {
+            " (weights of block devices need the I/O scheduler bfq)"
+        }
         _ => "",
     }
 }

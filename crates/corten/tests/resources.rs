@@ -13,7 +13,7 @@ use corten::oci::{
     BlockIo, Cpu, DeviceRule, IdMapping, IntelRdt, Memory, Mount, Namespace, Pids, Rdma, Resources, Spec,
 };
 use corten::{Container, ErrorKind, ExitStatus, PressureLevel, PressureTrigger, Resource, Signal};
-use corten_testkit::{Requirement, View, patience};
+use corten_testkit::{Requirement, View, missing, patience};
 
 fn resources(spec: &mut Spec) -> &mut Resources {
     spec.linux.as_mut().unwrap().resources.as_mut().unwrap()
@@ -296,8 +296,8 @@ fn a_limit_below_what_is_used_can_be_refused() -> Outcome {
     Ok(())
 }
 
-/// Limits that kernels had once are ignored with a warning, those that this one does not have refused by the file.
-fn what_the_kernel_lacks_is_told() -> Outcome {
+/// Limits that kernels had once are ignored with a warning.
+fn limits_of_kernel_memory_are_ignored() -> Outcome {
     let waiting = Waiting::new(|spec| {
         let memory = Memory { kernel: Some(1 << 20), kernel_tcp: Some(1 << 20), ..Memory::default() };
         resources(spec).memory = Some(memory);
@@ -306,9 +306,26 @@ fn what_the_kernel_lacks_is_told() -> Outcome {
     if let Ok(limit) = std::fs::read_to_string(kernel) {
         assert_ne!(limit.trim(), "1048576");
     }
-    let leaf = BlockIo { leaf_weight: Some(500), ..BlockIo::default() };
-    let error = refusal(|spec| resources(spec).block_io = Some(leaf));
+    Ok(())
+}
+
+/// Weights are BFQ's where there is BFQ, and leaves have none any more. What was changed before is put back.
+fn weights_that_the_kernel_lacks_are_refused_by_the_file() -> Outcome {
+    let weights = |weight, leaf_weight| BlockIo { weight, leaf_weight, ..BlockIo::default() };
+    let error = refusal(|spec| resources(spec).block_io = Some(weights(None, Some(500))));
     assert!(error.to_string().contains("blkio.leaf_weight"), "{error}");
+    if let Some(reason) = missing(&[Requirement::IoScheduler("bfq")]) {
+        let error = refusal(|spec| resources(spec).block_io = Some(weights(Some(500), None)));
+        let message = error.to_string();
+        assert!(message.contains("blkio.bfq.weight: no such file or directory"), "{reason}: {message}");
+        assert!(message.contains("need the I/O scheduler bfq"), "{reason}: {message}");
+        return Ok(());
+    }
+    let waiting = Waiting::new(|spec| resources(spec).block_io = Some(weights(Some(500), None)));
+    let both = Resources { block_io: Some(weights(Some(10), Some(500))), ..Resources::default() };
+    let error = waiting.container().update(&both).unwrap_err();
+    assert!(error.to_string().contains("blkio.leaf_weight"), "{error}");
+    assert_eq!(waiting.value("blkio", "blkio.bfq.weight"), "500");
     Ok(())
 }
 
@@ -377,6 +394,8 @@ fn no_group_is_left() -> Outcome {
 }
 
 fn main() -> ExitCode {
+    // On v1 the control groups are root's.
+    let v1 = |controller| [Requirement::Root, Requirement::CgroupV1(controller)];
     let memory = [Requirement::CgroupV2("memory"), Requirement::CgroupV2("pids")];
     let suite = match std::path::Path::new("/sys/fs/resctrl/schemata").exists() {
         true => common::suite().ignored("without_resctrl_a_class_is_refused", "resctrl is mounted here"),
@@ -387,7 +406,7 @@ fn main() -> ExitCode {
         ),
     };
     suite
-        .needs(&[Requirement::CgroupV1("devices")], "device_rules_hold", device_rules_hold)
+        .needs(&v1("devices"), "device_rules_hold", device_rules_hold)
         .seeing(
             View::V2,
             &[Requirement::Root],
@@ -400,10 +419,11 @@ fn main() -> ExitCode {
             "a_limit_below_what_is_used_can_be_refused",
             a_limit_below_what_is_used_can_be_refused,
         )
+        .needs(&v1("memory"), "limits_of_kernel_memory_are_ignored", limits_of_kernel_memory_are_ignored)
         .needs(
-            &[Requirement::CgroupV1("memory"), Requirement::CgroupV1("blkio")],
-            "what_the_kernel_lacks_is_told",
-            what_the_kernel_lacks_is_told,
+            &v1("blkio"),
+            "weights_that_the_kernel_lacks_are_refused_by_the_file",
+            weights_that_the_kernel_lacks_are_refused_by_the_file,
         )
         .seeing(
             View::V2,
@@ -413,21 +433,13 @@ fn main() -> ExitCode {
         )
         .seeing(View::V2, &[Requirement::Capability("CAP_BPF")], "device_rules_hold_on_v2", device_rules_hold)
         .needs(&[Requirement::Root], "malformed_device_rules_are_refused", malformed_device_rules_are_refused)
-        .needs(&[Requirement::CgroupV1("memory")], "limits_arrive_and_change", limits_arrive_and_change)
-        .needs(&[Requirement::CgroupV1("memory")], "limits_bite", limits_bite)
-        .needs(
-            &[Requirement::CgroupV1("memory")],
-            "an_init_without_memory_says_so",
-            an_init_without_memory_says_so,
-        )
-        .needs(
-            &[Requirement::CgroupV1("memory")],
-            "statistics_tell_what_is_used",
-            statistics_tell_what_is_used,
-        )
-        .needs(&[Requirement::CgroupV1("memory")], "lack_of_memory_is_told", lack_of_memory_is_told)
-        .needs(&[Requirement::CgroupV1("memory")], "levels_of_memory_are_told", levels_of_memory_are_told)
-        .needs(&[Requirement::CgroupV1("cpu")], "a_quota_slows_down", a_quota_slows_down)
+        .needs(&v1("memory"), "limits_arrive_and_change", limits_arrive_and_change)
+        .needs(&v1("memory"), "limits_bite", limits_bite)
+        .needs(&v1("memory"), "an_init_without_memory_says_so", an_init_without_memory_says_so)
+        .needs(&v1("memory"), "statistics_tell_what_is_used", statistics_tell_what_is_used)
+        .needs(&v1("memory"), "lack_of_memory_is_told", lack_of_memory_is_told)
+        .needs(&v1("memory"), "levels_of_memory_are_told", levels_of_memory_are_told)
+        .needs(&v1("cpu"), "a_quota_slows_down", a_quota_slows_down)
         .seeing(View::V2, &[Requirement::Path("/proc/pressure/cpu")], "stalls_are_told", stalls_are_told)
         .seeing(View::V2, &memory, "limits_bite_on_v2", limits_bite)
         .seeing(View::V2, &memory, "lack_of_memory_is_told_on_v2", lack_of_memory_is_told)
@@ -436,11 +448,11 @@ fn main() -> ExitCode {
         .seeing(View::V2, &[Requirement::CgroupV2("cpu")], "a_quota_slows_down_on_v2", a_quota_slows_down)
         .seeing(
             View::V2,
-            &[Requirement::CgroupV1("memory")],
+            &v1("memory"),
             "without_controllers_limits_are_refused_by_name",
             without_controllers_limits_are_refused_by_name,
         )
-        .needs(&[Requirement::CgroupV1("pids")], "a_group_in_use_is_refused", a_group_in_use_is_refused)
+        .needs(&v1("pids"), "a_group_in_use_is_refused", a_group_in_use_is_refused)
         .needs(&[Requirement::Root], "no_group_is_left", no_group_is_left)
         .run()
 }

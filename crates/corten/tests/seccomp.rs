@@ -389,7 +389,13 @@ fn mkdir() -> String {
 /// The agent gets the state of the process with the listener, and its answer is the call's.
 fn an_agent_answers() -> Outcome {
     for yes in [true, false] {
-        let (stage, socket) = asking(&MKDIR, |spec| no_new_privileges(spec, yes));
+        let (mut stage, socket) = asking(&MKDIR, |spec| no_new_privileges(spec, yes));
+        if !yes {
+            // As crun can be told of it.
+            let spec = &mut stage.bundle.spec;
+            let path = spec.linux.as_mut().unwrap().seccomp.as_mut().unwrap().listener_path.take();
+            spec.annotations.insert("run.oci.seccomp.receiver".to_owned(), path.unwrap());
+        }
         let container = stage.container();
         let mut agent = Agent::at(&socket, &mkdir(), 18);
         let created = container.start_init(probe(&["mkdir", DIRECTORY]).build()?)?;

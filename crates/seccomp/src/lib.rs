@@ -84,6 +84,17 @@ pub fn is_empty(profile: &Seccomp) -> bool {
     profile.default_action.is_empty() && profile.syscalls.is_empty()
 }
 
+/// The names of system calls in a profile that no architecture knows: its filter goes without them.
+pub fn unknown_calls(profile: &Seccomp) -> Vec<&str> {
+    let names = profile.syscalls.iter().flat_map(|rule| &rule.names).map(String::as_str);
+    names.filter(|name| tables::Name::find(name).is_none()).collect()
+}
+
+/// Whether a profile asks an agent about a system call.
+pub fn notifies(profile: &Seccomp) -> bool {
+    profile.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_NOTIFY")
+}
+
 /// The actions that are known: `SCMP_ACT_…`, sorted.
 pub fn known_actions() -> &'static [&'static str] {
     &vocabulary::ACTION_NAMES

@@ -64,7 +64,7 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
     if path.is_empty() {
         return Err(Error::invalid("root.path must not be empty"));
     }
-    let Asked { keep_original_groups, hook_stdout, hook_stderr, mount_context_type, landlock } =
+    let Asked { keep_original_groups, hook_stdout, hook_stderr, mount_context_type, seccomp, landlock } =
         annotations::read(annotations)?;
     let own = Fields {
         version: version.clone(),
@@ -97,6 +97,7 @@ pub(super) fn fields(spec: &oci::Spec, bundle: &Path, options: SpecOptions) -> R
         ..Fields::default()
     };
     let mut fields = with_linux(own, &linux.clone().unwrap_or_default())?;
+    fields.seccomp = fields.seccomp.map(|profile| seccomp.apply(profile)).transpose()?;
     let user = process.as_ref().map_or(0, |process| process.user.uid);
     fields.cgroup.owner_uid = cgroup_owner(&fields, user).filter(|_| !no_cgroup);
     Ok(fields)

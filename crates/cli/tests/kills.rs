@@ -1,5 +1,5 @@
-//! The runtime, stage 1 and init, each killed after every message of their conversation: nothing hangs, and nothing is
-//! left after `delete --force`.
+//! The runtime, stage 1 and init, each killed after every message of their conversation, and stage 1 between its clone and its
+//! word of it: nothing hangs, and nothing is left after `delete --force`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -43,7 +43,7 @@ fn alive(pid: &i32) -> bool {
 /// room for the next; `finished` is what the command that was not disturbed must have done.
 fn kill_all(stage: &Stage, command: &[&str], clean: impl Fn(), finished: impl Fn()) {
     // Fewer would mean that the tracer does not see what it should.
-    kill(stage, &[("runtime", 5), ("stage1", 3), ("init", 2)], command, clean, finished);
+    kill(stage, &[("runtime", 5), ("stage1", 3), ("clone", 1), ("init", 2)], command, clean, finished);
 }
 
 /// As [`kill_all`], with these roles; each has more than so many messages.

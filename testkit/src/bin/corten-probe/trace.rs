@@ -1,5 +1,5 @@
-//! A tracer that kills one process of a container's start after a message, whichever it sends or receives, and counts the
-//! system calls of the runtime (ptrace(2)).
+//! A tracer that kills one process of a container's start after a message, whichever it sends or receives, or stage 1 when it
+//! has cloned init and not told of it; and counts the system calls of the runtime (ptrace(2)).
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -31,9 +31,10 @@ struct Traced {
 /// system calls it made, and every process there was.
 pub fn trace(arguments: &[String]) -> c_int {
     let [role, count, program, rest @ ..] = arguments else { return 2 };
+    let at_clone = role == "clone";
     let role = match role.as_str() {
         "runtime" => Role::Runtime,
-        "stage1" => Role::Stage1,
+        "stage1" | "clone" => Role::Stage1,
         "helper" => Role::Other,
         _ => Role::Init,
     };
@@ -42,6 +43,7 @@ pub fn trace(arguments: &[String]) -> c_int {
     let traced = start(command).and_then(|(runtime, go)| {
         let mut tracer = Tracer {
             target: role,
+            at_clone,
             count: count.parse().unwrap_or(0),
             runtime,
             traced: BTreeMap::new(),
@@ -84,6 +86,8 @@ fn start(mut command: Command) -> io::Result<(libc::pid_t, UnixStream)> {
 
 struct Tracer {
     target: Role,
+    /// Whether it is killed when it has cloned, before it can tell of that, and not after a message.
+    at_clone: bool,
     count: usize,
     runtime: libc::pid_t,
     traced: BTreeMap<libc::pid_t, Traced>,
@@ -133,6 +137,9 @@ impl Tracer {
                 // The other is the stop with which a process begins.
                 if event != libc::PTRACE_EVENT_STOP {
                     self.cloned(pid, role)?;
+                    if self.at_clone && role == self.target {
+                        self.count_down(pid);
+                    }
                 }
                 resume(pid, 0);
                 return Ok(());
@@ -140,19 +147,26 @@ impl Tracer {
         }
         match libc::WSTOPSIG(status) {
             SYSCALL_STOP => {
-                if self.message_done(pid)? && role == self.target && self.count > 0 {
-                    self.count -= 1;
-                    if self.count == 0 {
-                        self.killed = true;
-                        // SAFETY: takes numbers only; the process is a tracee, so its number is its own.
-                        unsafe { libc::kill(pid, libc::SIGKILL) };
-                    }
+                if self.message_done(pid)? && role == self.target && !self.at_clone {
+                    self.count_down(pid);
                 }
                 resume(pid, 0);
             }
             signal => resume(pid, signal),
         }
         Ok(())
+    }
+
+    /// Kills the process when it is time.
+    fn count_down(&mut self, pid: libc::pid_t) {
+        if self.count > 0 {
+            self.count -= 1;
+            if self.count == 0 {
+                self.killed = true;
+                // SAFETY: takes numbers only; the process is a tracee, so its number is its own.
+                unsafe { libc::kill(pid, libc::SIGKILL) };
+            }
+        }
     }
 
     fn cloned(&mut self, parent: libc::pid_t, role: Role) -> io::Result<()> {

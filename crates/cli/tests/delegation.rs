@@ -71,6 +71,7 @@ fn main() -> ExitCode {
     let delegated = [
         Requirement::OrdinaryUser,
         Requirement::Path("/run/systemd/system"),
+        Requirement::Path("/sys/fs/cgroup/cgroup.controllers"),
         Requirement::CgroupV2("memory"),
         Requirement::CgroupV2("cpuset"),
     ];

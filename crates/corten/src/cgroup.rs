@@ -59,16 +59,26 @@ fn make_with(
         return Ok(None);
     }
     if config.rootless_cgroups() && error.kind() == ErrorKind::PermissionDenied {
-        return Err(Error::new(
-            ErrorKind::PermissionDenied,
-            format!(
-                "{error}; an ordinary user can limit a container only below a control group that was delegated to them, \
-                 as systemd does: run the command with `systemd-run --user --scope -p Delegate=yes`, or have systemd make \
-                 the group (--systemd-cgroup)"
-            ),
-        ));
+        return Err(not_delegated(&error));
     }
     Err(error)
+}
+
+/// Why an ordinary user gets no group, and how to get one.
+fn not_delegated(error: &Error) -> Error {
+    // Control groups of v1 are not safe to delegate, and systemd does not.
+    let advice = match Layout::detect().is_ok_and(|layout| layout.is_unified()) {
+        true => {
+            "below a control group that was delegated to them, as systemd does: run the command with `systemd-run --user \
+             --scope -p Delegate=yes`, or have systemd make the group (--systemd-cgroup)"
+        }
+        false => {
+            "where the machine has cgroup v2 alone (systemd.unified_cgroup_hierarchy=1 on the kernel's command line), for \
+             nobody is delegated groups of cgroup v1; leave the limits out, or run as root"
+        }
+    };
+    let message = format!("{error}; an ordinary user can limit a container only {advice}");
+    Error::new(ErrorKind::PermissionDenied, message)
 }
 
 fn in_file_system(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Group> {

@@ -195,9 +195,11 @@ fn groups(text: &str) -> BTreeMap<String, PathBuf> {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap().trim_start_matches('/'));
         for controller in controllers.split(',') {
-            let mounts = [format!("/sys/fs/cgroup/{controller}"), "/sys/fs/cgroup/unified".to_owned()];
-            let mounts = mounts.into_iter().filter(|mount| Path::new(mount).join("tasks").exists());
-            let mount = mounts.chain(["/sys/fs/cgroup".to_owned()]).next().unwrap();
+            let name = controller.trim_start_matches("name=");
+            let mounts = [format!("/sys/fs/cgroup/{name}"), "/sys/fs/cgroup/unified".to_owned()];
+            let mut mounts =
+                mounts.into_iter().filter(|mount| Path::new(mount).join("cgroup.procs").exists());
+            let mount = mounts.next().unwrap_or_else(|| "/sys/fs/cgroup".to_owned());
             found.insert(controller.to_owned(), Path::new(&mount).join(path));
         }
     }

@@ -18,6 +18,8 @@ pub struct Export {
     file: File,
     /// The directory of the images, where it goes when the archive is there.
     own: Option<PathBuf>,
+    /// Whether all is done.
+    written: bool,
 }
 
 impl Export {
@@ -28,7 +30,7 @@ impl Export {
         let partial = beside(&path, "partial")?;
         let doing = || format!("make {}", partial.display());
         let file = File::options().write(true).create_new(true).mode(0o600).open(&partial).doing(doing)?;
-        let mut export = Self { path, partial, file, own: None };
+        let mut export = Self { path, partial, file, own: None, written: false };
         if images.is_none() {
             let own = beside(&export.path, "images")?;
             DirBuilder::new().mode(0o700).create(&own).doing(|| format!("make {}", own.display()))?;
@@ -52,6 +54,7 @@ impl Export {
         match written {
             Ok(()) => {
                 self.own = kept;
+                self.written = true;
                 Ok(())
             }
             Err(error) => Err(Error::usage(format!(
@@ -65,13 +68,21 @@ impl Export {
 impl Drop for Export {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.partial));
-        if let Some(own) = &self.own {
-            drop(fs::remove_dir_all(own));
-        }
+        self.own.iter().for_each(|own| clear(own, self.written));
     }
 }
 
-/// A hidden name in the directory of a file.
+/// Removes images. Unless all went well a log stays: whoever reads of a failure is told where it is.
+fn clear(images: &Path, well: bool) {
+    for entry in fs::read_dir(images).into_iter().flatten().flatten() {
+        if well || Path::new(&entry.file_name()).extension() != Some("log".as_ref()) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+    drop(fs::remove_dir(images));
+}
+
+/// A hidden name in the directory of a file, which no other process takes.
 fn beside(path: &Path, ending: &str) -> Result<PathBuf> {
     let name = path
         .file_name()
@@ -79,7 +90,7 @@ fn beside(path: &Path, ending: &str) -> Result<PathBuf> {
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(".");
-    hidden.push(ending);
+    hidden.push(format!("{ending}-{}", std::process::id()));
     Ok(path.with_file_name(hidden))
 }
 
@@ -108,15 +119,8 @@ impl Import {
 }
 
 impl Drop for Import {
-    /// Removes the images. A log stays: whoever reads of a failure is told where it is.
     fn drop(&mut self) {
-        let Some(own) = &self.own else { return };
-        for entry in fs::read_dir(own).into_iter().flatten().flatten() {
-            if self.restored || Path::new(&entry.file_name()).extension() != Some("log".as_ref()) {
-                drop(fs::remove_file(entry.path()));
-            }
-        }
-        drop(fs::remove_dir(own));
+        self.own.iter().for_each(|own| clear(own, self.restored));
     }
 }
 

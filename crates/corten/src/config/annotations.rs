@@ -56,13 +56,14 @@ const FAIL_UNKNOWN: &str = "run.oci.seccomp_fail_unknown_syscall";
 
 /// What would make a weaker or another container if it were not heeded, and is for programs, hierarchies or objects that
 /// corten does not have: see ARCHITECTURE.md.
-const LACKING: [&str; 6] = [
+const LACKING: [&str; 7] = [
     "run.oci.handler",
     "run.oci.systemd.force_cgroup_v1",
     "run.oci.systemd.subgroup",
     "run.oci.delegate-cgroup",
     "run.oci.seccomp.plugins",
     "run.oci.seccomp_bpf_data",
+    "run.oci.timens_offset",
 ];
 
 /// Reads the annotations; an empty value is none.

@@ -128,12 +128,19 @@ impl Podman {
         podman
     }
 
+    /// The control group of all its containers, where systemd has none for them.
+    fn group(&self) -> String {
+        format!("corten-engines-{}", self.scratch.path().file_name().unwrap().display())
+    }
+
     /// What the step says, and its status.
     fn step(&self, step: &str) -> String {
         let at = self.scratch.path();
         let path = format!("{}:{}", at.join("bin").display(), std::env::var("PATH").unwrap_or_default());
-        let parent =
-            if Path::new("/run/systemd/system").exists() { "" } else { "--cgroup-parent=/corten-engines" };
+        let parent = match Path::new("/run/systemd/system").exists() {
+            true => String::new(),
+            false => format!("--cgroup-parent=/{}", self.group()),
+        };
         let output = Command::new("sh")
             .args(["-c", &format!("exec 2>&1; {}", step.replace("RUN ", &format!("{RUN} ")))])
             .current_dir(at)
@@ -160,6 +167,10 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         self.step("podman pod rm -fa -t 0; podman rm -fa -t 0; podman rmi -fa; podman unshare true");
+        self.step(&format!(
+            "find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} \\;",
+            self.group()
+        ));
     }
 }
 

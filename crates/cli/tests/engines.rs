@@ -167,10 +167,10 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         self.step("podman pod rm -fa -t 0; podman rm -fa -t 0; podman rmi -fa; podman unshare true");
-        self.step(&format!(
-            "find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} \\;",
-            self.group()
-        ));
+        // The runtime's own directory goes if nothing else is in it.
+        let groups =
+            format!("find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} +", self.group());
+        self.step(&format!("{groups}; rmdir /run/corten"));
     }
 }
 

@@ -138,7 +138,7 @@ fn candidates(mountinfo: &[u8], cgroup: &[u8]) -> Vec<Candidate> {
         let (controllers, own) = (controllers.clone(), own.clone());
         found.push(Candidate {
             id,
-            mount: Mount { controllers, point: unescape(point), root: unescape(root), own },
+            mount: Mount { controllers, point: mountinfo_path(point), root: mountinfo_path(root), own },
         });
     }
     found
@@ -174,8 +174,8 @@ pub(crate) fn own_groups(cgroup: &[u8]) -> Vec<(Vec<String>, PathBuf)> {
     groups
 }
 
-/// A path of mountinfo, in which space, tab, newline and backslash are written in octal.
-fn unescape(field: &[u8]) -> PathBuf {
+/// A path of mountinfo, in which space, tab, newline and backslash are written in octal (proc_pid_mountinfo(5)).
+pub fn mountinfo_path(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {

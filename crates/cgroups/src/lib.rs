@@ -44,7 +44,7 @@ mod values;
 
 pub use error::{Error, Result};
 pub use group::Group;
-pub use layout::Layout;
+pub use layout::{Layout, mountinfo_path};
 pub use notify::{Oom, OomEvents, PressureEvents, PressureLevel, PressureTrigger, Resource};
 pub use path::Paths;
 pub use stats::Stats;

@@ -62,7 +62,7 @@ impl SavedInit {
     /// Notes a process that has just been started.
     pub(crate) fn of(pid: i32) -> Result<Self> {
         match stat(pid)? {
-            Some((_, start_time)) => Ok(Self { pid, start_time, starting: false }),
+            Some(Stat { start_time, .. }) => Ok(Self { pid, start_time, starting: false }),
             None => {
                 Err(Error::new(crate::ErrorKind::Protocol, "the container's process has ended unexpectedly"))
             }
@@ -72,7 +72,7 @@ impl SavedInit {
     /// Whether this very process is there and has not ended.
     pub(crate) fn is_alive(&self) -> Result<bool> {
         Ok(stat(self.pid)?
-            .is_some_and(|(state, start_time)| start_time == self.start_time && !"ZX".contains(state)))
+            .is_some_and(|stat| stat.start_time == self.start_time && !"ZX".contains(stat.state)))
     }
 
     /// Its pidfd; `None` where it has ended.
@@ -88,8 +88,19 @@ impl SavedInit {
     }
 }
 
-/// State letter and start time of a process (proc_pid_stat(5)); `None` where there is none.
-fn stat(pid: i32) -> Result<Option<(char, u64)>> {
+/// What proc_pid_stat(5) tells of a process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// State, a letter.
+    state: char,
+    /// The parent's process id.
+    pub(crate) parent: i32,
+    /// In clock ticks after boot.
+    start_time: u64,
+}
+
+/// Reads it; `None` where there is no such process.
+pub(crate) fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
     let text = match std::fs::read(&path) {
         Ok(text) => text,
@@ -103,13 +114,14 @@ fn stat(pid: i32) -> Result<Option<(char, u64)>> {
 }
 
 /// The command is in parentheses and may hold any character, so the fields are counted after the last one.
-fn parse_stat(text: &[u8]) -> Option<(char, u64)> {
+fn parse_stat(text: &[u8]) -> Option<Stat> {
     let after = text.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = std::str::from_utf8(text.get(after..)?).ok()?.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
-    // State is field 3, and the start time field 22.
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some((state, start_time))
+    // State is field 3, the parent field 4, and the start time field 22.
+    let parent = fields.next()?.parse().ok()?;
+    let start_time = fields.nth(17)?.parse().ok()?;
+    Some(Stat { state, parent, start_time })
 }
 
 #[cfg(test)]
@@ -119,7 +131,9 @@ mod tests {
     #[test]
     fn a_command_cannot_forge_its_fields() {
         let text = b"7 (a) Z 1 ) R 1 1 1 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 1\n";
-        assert_eq!(parse_stat(text), Some(('R', 4242)));
+        assert_eq!(parse_stat(text), Some(Stat { state: 'R', parent: 1, start_time: 4242 }));
+        let bytes = b"7 (\xff\xfe) S 3 1 1 0 -1 4 5 6 7 8 9 10 11 12 20 0 1 0 4242 99 1\n";
+        assert_eq!(parse_stat(bytes), Some(Stat { state: 'S', parent: 3, start_time: 4242 }));
         assert_eq!(parse_stat(b"7 (a"), None);
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
         go_on(group.as_ref());
         return Err(error);
     }
-    progress.finish();
+    progress.tell_now();
     drop(lock);
     match pidfd {
         // CRIU has killed it, and may have returned first.
@@ -387,10 +387,6 @@ impl<'a, 'b> Watch<'a, 'b> {
         let Some(tell) = &mut self.tell else { return };
         let written = pages(&self.images.path);
         tell(Progress { written, resident: self.resident });
-    }
-
-    fn finish(&mut self) {
-        self.tell_now();
     }
 }
 

@@ -1,13 +1,11 @@
 //! Which mounts of a container are the host's: CRIU saves no more than their names, and binds them anew on restore.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use corten_criu::rpc::ExternalMount;
-use corten_init::rootfs::Hierarchy;
+use corten_init::rootfs::{Hierarchy, clean};
 
-use crate::config::is_idmapped;
+use crate::config::{is_bind, is_idmapped};
 use crate::{Config, Error, Namespace, Network, NetworkKind, Result, oci};
 
 /// A mount of the host's: the name that the images have for it, and what is mounted.
@@ -62,8 +60,7 @@ pub(super) fn externals(config: &Config, hierarchies: &[Hierarchy], host: &[Path
         let name = clean(&mount.destination);
         match kind(mount) {
             Kind::Bind { recursive } => {
-                let bundle = config.bundle().unwrap_or(config.rootfs());
-                let source = bundle.join(mount.source.as_deref().unwrap_or_default());
+                let source = PathBuf::from(mount.source.as_deref().unwrap_or_default());
                 let below = host.iter().filter(|point| recursive && **point != source);
                 let below = below.filter_map(|point| Some((point, point.strip_prefix(&source).ok()?)));
                 let below: Vec<_> = below
@@ -113,11 +110,8 @@ enum Kind {
 }
 
 fn kind(mount: &oci::Mount) -> Kind {
-    let has = |name: &str| mount.options.iter().any(|option| option == name);
     match mount.typ.as_deref() {
-        _ if has("rbind") => Kind::Bind { recursive: true },
-        _ if has("bind") => Kind::Bind { recursive: false },
-        Some("bind") => Kind::Bind { recursive: false },
+        _ if is_bind(mount) => Kind::Bind { recursive: mount.options.iter().any(|option| option == "rbind") },
         Some("cgroup" | "cgroup2") => Kind::Cgroups,
         _ => Kind::FileSystem,
     }
@@ -161,40 +155,8 @@ pub(super) fn on_restore(externals: &[External], masked: bool) -> Vec<ExternalMo
 
 /// The mount points of a table (proc_pid_mountinfo(5)).
 pub(super) fn points(table: &str) -> Vec<PathBuf> {
-    table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect()
-}
-
-/// Spaces and the like are octal numbers there.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let number = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match number.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-/// A path with `.` and `..` taken out by its text, as an absolute path inside a root.
-fn clean(path: &str) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            _ => {}
-        }
-    }
-    clean
+    let point = |line: &str| Some(corten_cgroups::mountinfo_path(line.split(' ').nth(4)?.as_bytes()));
+    table.lines().filter_map(point).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What the kernel tells of single processes.
 
+use crate::status;
+
 /// The processes that are no descendants of the first one, and not it itself; `parent` tells whose child one is.
 pub(super) fn strangers(pids: &[i32], init: i32, parent: impl Fn(i32) -> Option<i32>) -> Vec<i32> {
     let stranger = |pid: &i32| {
@@ -20,12 +22,9 @@ pub(super) fn strangers(pids: &[i32], init: i32, parent: impl Fn(i32) -> Option<
     pids.iter().copied().filter(stranger).collect()
 }
 
-/// The parent of a process, by `/proc/PID/stat`; `None` where it has ended.
+/// The parent of a process; `None` where it has ended.
 pub(super) fn parent(pid: i32) -> Option<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command before it can hold any character.
-    let (_, fields) = text.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(1)?.parse().ok()
+    status::stat(pid).ok()?.map(|stat| stat.parent)
 }
 
 /// Bytes of memory of a process (proc_pid_statm(5)).

@@ -25,5 +25,6 @@ pub(crate) use isolate::mount_over_itself;
 pub use mounts::Prepared;
 pub use options::known_mount_options;
 pub use plan::{Hierarchy, Request, Rootfs, plan};
+pub use root::clean;
 pub(crate) use root::find;
 pub(crate) use seal::make_root_readonly;

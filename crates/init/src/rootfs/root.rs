@@ -118,7 +118,7 @@ fn normal(component: Component<'_>) -> Option<&std::ffi::OsStr> {
 }
 
 /// A path with `.` and `..` taken out by its text, as an absolute path inside a root.
-pub(super) fn clean(path: &str) -> PathBuf {
+pub fn clean(path: &str) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in Path::new(path).components() {
         match component {

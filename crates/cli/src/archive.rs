@@ -107,11 +107,10 @@ impl Import {
     /// Unpacks an archive into `images`, or into a directory that goes with this.
     pub fn new(path: &Path, id: &Id, images: Option<&Path>) -> Result<Self> {
         let file = File::open(path).doing(|| format!("open {}", path.display()))?;
-        let own = match images {
-            Some(_) => None,
-            None => Some(temporary(id)?),
+        let (into, own) = match images {
+            Some(images) => (images.to_owned(), None),
+            None => temporary(id).map(|own| (own.clone(), Some(own)))?,
         };
-        let into = images.or(own.as_deref()).unwrap_or(Path::new("."));
         let archive = Archive::unpack(file, into)
             .map_err(|error| Error::usage(format!("import {}: {error}", path.display())))?;
         Ok(Self { archive, own, restored: false })

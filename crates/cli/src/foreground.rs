@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corten::oci::ConsoleSize;
-use corten::{Child, ExitStatus, Signal};
+use corten::{Child, ExitStatus, Id, Runtime, Signal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::termios::tcgetwinsize;
@@ -39,6 +39,15 @@ impl AsFd for Signals {
 pub fn terminal_size() -> Option<ConsoleSize> {
     let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
     Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
+}
+
+/// The exit status of the command, by how the container's program has ended. The container is deleted, unless it is to stay; after
+/// a failure it always is.
+pub fn leave(runtime: &Runtime, id: &Id, lived: Result<ExitStatus>, stays: bool) -> Result<i32> {
+    if !(stays && lived.is_ok()) {
+        runtime.purge(id)?;
+    }
+    lived.map(|status| status.code())
 }
 
 /// Stays with a program until it ends: forwards signals, and carries what is typed and printed between the caller's

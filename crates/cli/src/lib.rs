@@ -3,6 +3,7 @@
 //! The program is [`main`]; [`command`] describes its command line to what makes pages and completions of it.
 #![forbid(unsafe_code)]
 
+mod announce;
 mod archive;
 mod args;
 mod bundle;

@@ -2,11 +2,11 @@
 
 use corten::Runtime;
 
+use crate::announce::announce;
 use crate::bundle::{Made, Options};
 use crate::error::Result;
 use crate::globals::Globals;
 use crate::inherited::Inherited;
-use crate::{pid_file, sockets};
 
 /// Make a container whose program waits for `start`
 #[derive(Debug, clap::Args)]
@@ -23,12 +23,7 @@ pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments
     let id = container.id().clone();
     let started = || -> Result<()> {
         let created = container.start_init(process)?;
-        if let Some(socket) = pidfd_socket {
-            sockets::send(&socket, "standard", created.pidfd())?;
-        }
-        if let Some(path) = &options.pid_file {
-            pid_file::write(path, created.pid())?;
-        }
+        announce((created.pid(), created.pidfd()), pidfd_socket, options.pid_file.as_deref())?;
         created.detach();
         Ok(())
     };

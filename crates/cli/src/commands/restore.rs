@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use corten::{CgroupMode, Child, Config, ExitStatus, Id, Runtime, Stdio};
 
+use crate::announce::announce;
 use crate::archive::Import;
 use crate::bundle::{self, Console};
 use crate::error::{Doing, Result};
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
-use crate::{pid_file, sockets};
+use crate::sockets;
 
 use super::checkpoint::{empty_network, image_path};
 
@@ -156,26 +157,11 @@ pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<
         if let Some(mut import) = import {
             import.restored = true;
         }
-        if let Some(socket) = pidfd_socket {
-            sockets::send(&socket, "standard", child.as_fd())?;
-        }
-        if let Some(path) = &arguments.pid_file {
-            pid_file::write(path, child.pid())?;
-        }
+        announce((child.pid(), child.as_fd()), pidfd_socket, arguments.pid_file.as_deref())?;
         match &signals {
             Some(signals) => foreground::attend(signals, &mut child, None),
             None => Ok(ExitStatus::Exited(0)),
         }
     };
-    match lived() {
-        Ok(_) if arguments.detach => Ok(0),
-        Ok(status) => {
-            runtime.purge(&id)?;
-            Ok(status.code())
-        }
-        Err(error) => {
-            runtime.purge(&id)?;
-            Err(error)
-        }
-    }
+    foreground::leave(runtime, &id, lived(), arguments.detach)
 }

@@ -4,13 +4,13 @@ use std::os::fd::AsFd;
 
 use corten::{Child, ExitStatus, Runtime};
 
+use crate::announce::announce;
 use crate::bundle::{Made, Options};
 use crate::error::Result;
 use crate::foreground::{self, Signals};
 use crate::globals::Globals;
 use crate::inherited::Inherited;
 use crate::notify_socket::Notify;
-use crate::{pid_file, sockets};
 
 /// Make a container and run its program
 ///
@@ -40,12 +40,7 @@ pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments
     let lived = || -> Result<ExitStatus> {
         let mut notify = notify.as_deref().map(Notify::bind).transpose()?;
         let mut child: Child = container.run(process)?;
-        if let Some(socket) = pidfd_socket {
-            sockets::send(&socket, "standard", child.as_fd())?;
-        }
-        if let Some(path) = &options.pid_file {
-            pid_file::write(path, child.pid())?;
-        }
+        announce((child.pid(), child.as_fd()), pidfd_socket, options.pid_file.as_deref())?;
         match &signals {
             Some(signals) => foreground::attend(signals, &mut child, notify.as_mut()),
             None => {
@@ -54,16 +49,6 @@ pub fn run(globals: &Globals, runtime: &Runtime, inherited: Inherited, arguments
             }
         }
     };
-    match lived() {
-        Ok(_) if arguments.detach => Ok(0),
-        Ok(status) if arguments.keep => Ok(status.code()),
-        Ok(status) => {
-            runtime.purge(&id)?;
-            Ok(status.code())
-        }
-        Err(error) => {
-            runtime.purge(&id)?;
-            Err(error)
-        }
-    }
+    // Of one that goes on, the status is 0 so far.
+    foreground::leave(runtime, &id, lived(), arguments.detach || arguments.keep)
 }

@@ -9,7 +9,7 @@ use crate::report::Mount;
 /// Where to look.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// What the names of one's own cgroups and mounts contain; empty looks at none.
+    /// What the names of one's own cgroups and mounts contain, and no further digit after it; empty looks at none.
     pub marker: String,
     /// A directory whose entries are looked at, if it exists: the runtime's state directory.
     pub state: Option<PathBuf>,
@@ -71,8 +71,14 @@ fn mountinfo() -> Vec<Mount> {
     Mount::parse(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
 }
 
+/// Markers end with a number: what has a longer one is another case's, which runs beside.
+fn names(text: &str, marker: &str) -> bool {
+    let rest = |(at, found): (usize, &str)| text.get(at + found.len()..).unwrap_or_default();
+    text.match_indices(marker).map(rest).any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+}
+
 fn mounts(marker: &str) -> Vec<String> {
-    let ours = |mount: &Mount| mount.mountpoint.contains(marker) || mount.root.contains(marker);
+    let ours = |mount: &Mount| names(&mount.mountpoint, marker) || names(&mount.root, marker);
     let mounts = mountinfo().into_iter().filter(ours);
     mounts.map(|mount| format!("mount {} {} {}", mount.id, mount.fstype, mount.mountpoint)).collect()
 }
@@ -86,7 +92,7 @@ fn cgroups(marker: &str) -> Vec<String> {
         .collect();
     while let Some(directory) = left.pop() {
         for path in entries(&directory).filter(|path| path.is_dir()) {
-            if path.file_name().is_some_and(|name| name.to_string_lossy().contains(marker)) {
+            if path.file_name().is_some_and(|name| names(&name.to_string_lossy(), marker)) {
                 found.push(format!("cgroup {}", path.display()));
             }
             left.push(path);
@@ -115,4 +121,19 @@ fn children() -> Vec<String> {
         format!("child {pid} {state}")
     };
     pids.split_whitespace().map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_number_is_another_cases() {
+        for ours in ["/tmp/case-7-2", "/tmp/case-7-2/rootfs", "corten-case-7-2.scope", "case-7-26 case-7-2"] {
+            assert!(names(ours, "case-7-2"), "{ours}");
+        }
+        for other in ["/tmp/case-7-26", "case-7-20/case-7-21", "case-7", ""] {
+            assert!(!names(other, "case-7-2"), "{other}");
+        }
+    }
 }

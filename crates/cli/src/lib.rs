@@ -39,7 +39,9 @@ use inherited::Inherited;
 
 /// The command line: every command with its options and their help.
 pub fn command() -> clap::Command {
-    Arguments::command()
+    let mut command = Arguments::command();
+    command.build();
+    command
 }
 
 /// The program.
@@ -49,6 +51,8 @@ pub fn main() -> ExitCode {
     let Arguments { globals, command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => {
+            // With every command and option at hand, which parsing did without.
+            let answer = command().try_get_matches().err().unwrap_or(answer);
             let _ = answer.print();
             return ExitCode::from(u8::from(answer.use_stderr()));
         }

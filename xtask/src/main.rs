@@ -13,12 +13,12 @@ mod vm;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--runs N] [--only run|create|exec]… [--view v1|v2] [--json] [--fetch-peers]
+usage: cargo xtask bench [--runs N] [--only run|create|exec|checkpoint|restore]… [--view v1|v2] [--json] [--fetch-peers]
 
 bench           times corten, and crun and runc where they are found, in alternation, beside a program that makes
                 only the kernel calls; needs root and a static busybox
   --runs N      rounds that count (50)
-  --only WORK   only this work; may be repeated
+  --only WORK   only this work; may be repeated. checkpoint and restore need CRIU, and are timed only so
   --view VIEW   what the runtimes see at /sys/fs/cgroup: v1 hierarchies (the default where there are any) or v2 alone
   --json        prints JSON instead of a table
   --fetch-peers first fetches the newest crun and runc that Debian has into target/peers, from the mirror that the

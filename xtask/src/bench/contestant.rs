@@ -33,7 +33,13 @@ impl Contestant {
             })
         };
         let short = bundle("short", &["/bin/echo", "works"]).map_err(|error| error.to_string())?;
-        let long = bundle("long", &["/bin/sleep", "100000"]).map_err(|error| error.to_string())?;
+        let mut long = bundle("long", &["/bin/sleep", "100000"]).map_err(|error| error.to_string())?;
+        // For CRIU: not every machine has the programs that lock a network.
+        let config = long.path().join("criu.conf");
+        long.spec.annotations.insert("org.criu.config".to_owned(), text(&config));
+        fs::write(config, "network-lock skip\n")
+            .and_then(|()| long.write())
+            .map_err(|error| error.to_string())?;
         let mut contestant = Contestant {
             name: name.to_owned(),
             program: program.to_owned(),
@@ -65,7 +71,12 @@ impl Contestant {
     fn start_long(&mut self) -> Result<(), String> {
         let id = self.long.id().to_owned();
         self.containers.push(id.clone());
-        self.timed(&["create", "--bundle", &text(self.long.path()), &id])?;
+        // With nothing open that CRIU would not find inside.
+        let mut create = self.command(&["create", "--bundle", &text(self.long.path()), &id]);
+        let status = create.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !status.as_ref().is_ok_and(|status| status.success()) {
+            return Err(format!("it does not create a container: {status:?}"));
+        }
         self.timed(&["start", &id]).map(drop)
     }
 
@@ -132,6 +143,29 @@ impl Contestant {
     /// `exec` of `/bin/true` in the container that stays.
     pub fn exec(&self) -> Result<Sample, String> {
         self.timed(&["exec", self.long.id(), "/bin/true"])
+    }
+
+    /// `checkpoint` of the container that stays, which runs on.
+    pub fn checkpoint(&self) -> Result<Sample, String> {
+        self.dump(&["--leave-running"])
+    }
+
+    /// `restore --detach` of the container that stays, after a checkpoint that ended it.
+    pub fn restore(&self) -> Result<Sample, String> {
+        self.dump(&[])?;
+        let (bundle, images) = (text(self.long.path()), text(&self.images()));
+        self.timed(&["restore", "--detach", "--bundle", &bundle, "--image-path", &images, self.long.id()])
+    }
+
+    fn dump(&self, options: &[&str]) -> Result<Sample, String> {
+        let images = self.images();
+        let _ = fs::remove_dir_all(&images);
+        let images = text(&images);
+        self.timed(&[&["checkpoint", "--image-path", &images], options, &[self.long.id()]].concat())
+    }
+
+    fn images(&self) -> PathBuf {
+        self.long.path().join("images")
     }
 
     /// The process id of the container that stays.

@@ -17,6 +17,9 @@ const WARM_UP: usize = 3;
 /// The kinds of work that are timed.
 const WORKS: [&str; 3] = ["run", "create", "exec"];
 
+/// Those that need CRIU, and are timed only where they are asked for.
+const WORKS_OF_CRIU: [&str; 2] = ["checkpoint", "restore"];
+
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Options {
@@ -48,7 +51,7 @@ impl Options {
                     options.runs = runs.ok_or("--runs needs a number greater than 0")?;
                     rest
                 }
-                ["--only", work, rest @ ..] if WORKS.contains(work) => {
+                ["--only", work, rest @ ..] if [&WORKS[..], &WORKS_OF_CRIU].concat().contains(work) => {
                     options.works.push((*work).to_owned());
                     rest
                 }
@@ -126,10 +129,13 @@ fn measure(
     contestants: &mut [Contestant],
     complaints: &mut Vec<String>,
 ) -> Vec<(String, Vec<Sample>)> {
-    let mut inside = vec![Inside::floor(work, contestants)];
-    // A library has no `create` of another program's.
-    let corten = contestants.iter().find(|contestant| contestant.name == "corten" && work != "create");
-    inside.extend(corten.map(|corten| Inside::library(library, work, corten)));
+    let mut inside = Vec::new();
+    if WORKS.contains(&work) {
+        inside.push(Inside::floor(work, contestants));
+        // A library has no `create` of another program's.
+        let corten = contestants.iter().find(|contestant| contestant.name == "corten" && work != "create");
+        inside.extend(corten.map(|corten| Inside::library(library, work, corten)));
+    }
     let names = contestants.iter().map(|contestant| contestant.name.as_str());
     let names = names.chain(inside.iter().map(|program| program.name));
     let mut samples: Vec<(String, Vec<Sample>)> = names.map(|name| (name.to_owned(), Vec::new())).collect();
@@ -146,6 +152,8 @@ fn measure(
                 Some(contestant) => match work {
                     "run" => contestant.run(),
                     "create" => contestant.create(),
+                    "checkpoint" => contestant.checkpoint(),
+                    "restore" => contestant.restore(),
                     _ => contestant.exec(),
                 },
             };

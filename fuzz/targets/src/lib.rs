@@ -50,6 +50,11 @@ fn comes_back<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T
     again
 }
 
+/// The same, and nothing is left out when it is written.
+fn comes_back_whole<T: serde::Serialize + serde::de::DeserializeOwned + std::fmt::Debug>(value: &T) {
+    assert_eq!(format!("{:?}", comes_back(value)), format!("{value:?}"));
+}
+
 /// Whether a path is absolute and has nothing but names.
 fn is_plain(path: &std::path::Path) -> bool {
     use std::path::Component;

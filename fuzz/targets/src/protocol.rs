@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::comes_back;
+use crate::comes_back_whole;
 
 /// As much as goes into a socket before anybody reads.
 const MOST: usize = 100 << 10;
@@ -39,9 +39,9 @@ fn pair() -> (Channel, OwnedFd) {
 
 /// A message of each kind.
 fn alone(message: &Value) {
-    fn one<T: Serialize + DeserializeOwned>(message: &Value) {
+    fn one<T: Serialize + DeserializeOwned + std::fmt::Debug>(message: &Value) {
         if let Ok(message) = serde_json::from_value::<T>(message.clone()) {
-            comes_back(&message);
+            comes_back_whole(&message);
         }
     }
     one::<Report>(message);
@@ -110,7 +110,7 @@ fn raw(data: &[u8]) {
     drop(sent().receive_task());
     let mut reports = sent();
     while let Ok(Some((report, _))) = reports.receive::<Report>() {
-        comes_back(&report);
+        comes_back_whole(&report);
     }
     let mut orders = sent();
     orders.speak_plainly();

@@ -23,6 +23,8 @@ use crate::{Error, Result, Step};
 #[derive(Debug)]
 pub struct Conversation {
     socket: OwnedFd,
+    /// CRIU's process, where it is known (pidfd_open(2)).
+    process: Option<OwnedFd>,
 }
 
 /// What happens before the answer.
@@ -50,7 +52,13 @@ impl Conversation {
         let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (socket, theirs) =
             pair.map_err(|errno| Error::Socket { doing: "make the socket for criu", errno })?;
-        Ok((Self { socket }, theirs))
+        Ok((Self { socket, process: None }, theirs))
+    }
+
+    /// The same with the process that CRIU is (pidfd_open(2)). When it ends without an answer, that is [`Error::Ended`], even
+    /// while other processes, which it has started, hold its end of the socket.
+    pub fn with(self, process: OwnedFd) -> Self {
+        Self { process: Some(process), ..self }
     }
 
     /// Asks for something, and waits for the answer. `on` is told of each event before it; where it fails at a step, CRIU
@@ -115,9 +123,13 @@ impl Conversation {
     /// Waits for something to read; false when nothing came for so long.
     fn readable(&self, interval: Option<Duration>) -> Result<bool> {
         let interval = interval.and_then(|interval| Timespec::try_from(interval).ok());
-        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
+        let mut ready = vec![PollFd::new(&self.socket, PollFlags::IN)];
+        ready.extend(self.process.iter().map(|process| PollFd::new(process, PollFlags::IN)));
         match rustix::io::retry_on_intr(|| poll(&mut ready, interval.as_ref())) {
-            Ok(count) => Ok(count > 0),
+            Ok(0) => Ok(false),
+            // What it has said before its end is heard.
+            Ok(_) if ready.first().is_some_and(|socket| socket.revents().is_empty()) => Err(Error::Ended),
+            Ok(_) => Ok(true),
             Err(errno) => Err(Error::Socket { doing: "wait for criu", errno }),
         }
     }
@@ -250,6 +262,24 @@ mod tests {
             send(&socket, &[0xff], SendFlags::empty()).unwrap();
         });
         assert!(matches!(answer, Err(Error::Nonsense(_))));
+    }
+
+    #[test]
+    fn an_end_is_noticed_though_another_process_holds_the_socket() {
+        let (ours, theirs) = Conversation::pair().unwrap();
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&process);
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        let request = Request { kind: Kind::Restore.into(), ..Request::default() };
+        let mut steps = 0;
+        say(&theirs, &step("pre-restore"));
+        let answer: Result<_> = ours.with(pidfd).ask(&request, None, |_| {
+            steps += 1;
+            Ok(())
+        });
+        process.wait().unwrap();
+        drop(theirs);
+        assert!(matches!(answer, Err(Error::Ended)) && steps == 1, "{answer:?} after {steps} steps");
     }
 
     #[test]

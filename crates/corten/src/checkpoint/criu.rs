@@ -203,7 +203,8 @@ impl<'a> Criu<'a> {
         let inherited: Vec<_> = std::iter::once(socket).chain(inherited).collect();
         let program = self.program(&["swrk", "3"], inherited.len(), setting);
         let (process, directories) = ready.become_program(Descriptors::new(stdio, inherited), program)?;
-        Ok(Serving { conversation, process, said, directories })
+        let pidfd = process.pidfd.try_clone().map_err(|error| Error::io("copy a file descriptor", error))?;
+        Ok(Serving { conversation: conversation.with(pidfd), process, said, directories })
     }
 }
 

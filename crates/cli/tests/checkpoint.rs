@@ -6,12 +6,11 @@ mod common;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, count, keeper, keeping, words};
 use common::{Outcome, Stage, corten, eventually};
-use corten_oci::{Mount, Spec};
+use corten_oci::Mount;
 use corten_testkit::{Requirement, Suite, missing, patience, rounds};
 use serde_json::Value;
 
@@ -396,128 +395,6 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// A container that is left running, or whose checkpoint fails, goes on.
-fn what_is_to_go_on_goes_on() -> Outcome {
-    let stage = keeping(LITTLE, |_| {});
-    stage.starts();
-    let mut last = count(&stage.ask(""));
-    let mut goes_on = |why: &str| {
-        assert_eq!(stage.status(), "running", "{why}");
-        let now = count(&stage.ask(""));
-        assert!(now > last, "{why}");
-        last = now;
-    };
-    stage.checkpoints("images", &["--leave-running", UNLOCKED[0], UNLOCKED[1]]);
-    goes_on("left running");
-    // A file where a directory of images should be, and a directory where CRIU wants to write a file.
-    let images = stage.images("file");
-    std::fs::write(&images, "")?;
-    let message =
-        stage.corten(&["checkpoint", "--image-path", &images, stage.id()]).output()?.code(1)?.stderr;
-    assert!(message.contains("file"), "{message}");
-    goes_on("no directory");
-    let images = stage.images("blocked");
-    std::fs::create_dir_all(format!("{images}/inventory.img"))?;
-    let command = ["checkpoint", UNLOCKED[0], UNLOCKED[1], "--image-path", &images, stage.id()];
-    let message = stage.corten(&command).output()?.code(1)?.stderr;
-    assert!(message.contains("criu failed") && message.contains("dump.log"), "{message}");
-    goes_on("an image that cannot be written");
-    stage.does(&["pause", stage.id()]);
-    let message = stage.corten(&["checkpoint", stage.id()]).output()?.code(1)?.stderr;
-    assert!(message.contains("paused state: resume it first"), "{message}");
-    assert_eq!(stage.status(), "paused");
-    stage.does(&["resume", stage.id()]);
-    goes_on("resumed");
-    // The images of a container that went on can be restored once it has gone.
-    stage.does(&["delete", "--force", stage.id()]);
-    stage.restores("images", &[]);
-    stage.ask("");
-    Ok(())
-}
-
-/// A restore that fails leaves nothing: truncated images, none, or a hook that says no.
-fn a_failed_restore_leaves_nothing() -> Outcome {
-    let stage = keeping(LITTLE, |_| {});
-    stage.starts();
-    stage.checkpoints("images", &UNLOCKED);
-    let images = stage.images("images");
-    let restore = ["restore", "--detach", "--image-path", &images, stage.id()];
-    let mounts = find_image(&images, "mountpoints");
-    let kept = std::fs::read(&mounts)?;
-    std::fs::write(&mounts, &kept[..kept.len() / 2])?;
-    let message = stage.fails(&restore, 1);
-    assert!(message.contains("criu failed") && message.contains("restore.log"), "{message}");
-    std::fs::write(&mounts, &kept)?;
-    let pages = find_image(&images, "pages");
-    let kept = std::fs::read(&pages)?;
-    std::fs::write(&pages, &kept[..kept.len() / 2])?;
-    let message = stage.fails(&restore, 1);
-    assert!(message.contains("is truncated"), "{message}");
-    std::fs::write(&pages, &kept)?;
-    stage.fails(&["restore", "--detach", "--image-path", "nowhere", stage.id()], 1);
-    let config = stage.bundle.path().join("config.json");
-    let text = std::fs::read(&config)?;
-    let mut spec: Spec = serde_json::from_slice(&text)?;
-    let hook = corten_oci::Hook {
-        path: "/bin/sh".to_owned(),
-        args: words(&["sh", "-c", "echo not today >&2; exit 3"]),
-        ..corten_oci::Hook::default()
-    };
-    spec.hooks.get_or_insert_default().create_runtime = vec![hook];
-    std::fs::write(&config, serde_json::to_vec(&spec)?)?;
-    let message = stage.fails(&restore, 1);
-    assert!(message.contains("createRuntime hook") && message.contains("not today"), "{message}");
-    std::fs::write(&config, text)?;
-    stage.restores("images", &[]);
-    assert_eq!(stage.ask("")["intact"], true, "the images were good all the time");
-    Ok(())
-}
-
-fn find_image(images: &str, name: &str) -> PathBuf {
-    let mut entries = std::fs::read_dir(images).unwrap().map(|entry| entry.unwrap().path());
-    entries.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name)).unwrap()
-}
-
-/// Without CRIU, with one that is too old, and with one that is none, it is told before anything is touched.
-fn an_unfit_criu_is_told_of() -> Outcome {
-    let stage = keeping(LITTLE, |_| {});
-    stage.starts();
-    let images = stage.images("images");
-    let bin = stage.bundle.path().join("bin");
-    std::fs::create_dir(&bin)?;
-    let fake = bin.join("criu");
-    let checkpoint = || {
-        let run = stage
-            .corten(&["checkpoint", "--image-path", &images, stage.id()])
-            .env("PATH", bin.to_str().unwrap());
-        run.output().unwrap().code(1).unwrap().stderr
-    };
-    assert!(checkpoint().contains("need the program criu, version 3.11 or newer"), "{}", checkpoint());
-    for (script, told) in [
-        (
-            "#!/bin/sh\necho 'Version: 3.10'\n",
-            "is version 3.10, and checkpoint and restore needs version 3.11",
-        ),
-        (
-            "#!/bin/sh\necho 'no such option' >&2; exit 3\n",
-            "does not tell its version (status 3): no such option",
-        ),
-        (
-            "#!/bin/sh\n[ $1 = --version ] && echo 'Version: 4.1' && exit\nexit 1\n",
-            "criu ended without an answer",
-        ),
-        ("not a program", "exec"),
-    ] {
-        std::fs::write(&fake, script)?;
-        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755))?;
-        let message = checkpoint();
-        assert!(message.contains(told), "{script}: {message}");
-        assert_eq!(stage.status(), "running");
-    }
-    stage.ask("");
-    Ok(())
-}
-
 /// What cannot come back is refused by name.
 fn what_cannot_be_saved_is_refused() -> Outcome {
     let stage = keeping(LITTLE, |_| {});
@@ -556,9 +433,6 @@ fn main() -> ExitCode {
         .needs(fit, "a_count_goes_on_and_memory_is_the_same", a_count_goes_on_and_memory_is_the_same)
         .needs(fit, "rounds_leak_nothing", rounds_leak_nothing)
         .needs(fit, "mounts_come_back", mounts_come_back)
-        .needs(fit, "what_is_to_go_on_goes_on", what_is_to_go_on_goes_on)
-        .needs(fit, "a_failed_restore_leaves_nothing", a_failed_restore_leaves_nothing)
-        .needs(&[Requirement::Root], "an_unfit_criu_is_told_of", an_unfit_criu_is_told_of)
         .needs(&[Requirement::Root], "what_cannot_be_saved_is_refused", what_cannot_be_saved_is_refused)
         .needs(fit, "a_foreground_restore_is_as_a_run", a_foreground_restore_is_as_a_run)
         .needs(busybox, "a_terminal_comes_back", a_terminal_comes_back)

@@ -1,4 +1,4 @@
-//! Benchmarks, checks, packages and generated files of this repository: `cargo xtask bench`, `fuzz`, `vm`, `dist`, `syscalls`.
+//! Benchmarks, checks, packages and generated files of this repository: `cargo xtask bench`, `fuzz`, `vm`, `dist`, `parity`, `syscalls`.
 #![deny(unsafe_code)]
 
 mod bench;
@@ -7,6 +7,7 @@ mod dist;
 mod floor;
 mod fuzz;
 mod kernel;
+mod parity;
 mod syscalls;
 mod vm;
 
@@ -41,10 +42,11 @@ fn main() -> ExitCode {
         }
         ["dist"] => dist::dist(),
         ["fuzz", options @ ..] => fuzz::fuzz(options),
+        ["parity"] => parity::parity(),
         ["syscalls"] => syscalls::syscalls(),
         // What `bench` starts.
         ["floor", work @ ..] => floor::floor(work),
-        _ => Err([USAGE, fuzz::USAGE, vm::USAGE, dist::USAGE, syscalls::USAGE].join("\n")),
+        _ => Err([USAGE, fuzz::USAGE, vm::USAGE, dist::USAGE, parity::USAGE, syscalls::USAGE].join("\n")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ const SUITE: &str = "trixie";
 const PACKAGES: &str = "systemd-sysv dbus dbus-user-session libpam-systemd systemd-container polkitd kmod udev iproute2 \
     iputils-ping procps psmisc uidmap sudo libcap2-bin attr e2fsprogs apparmor checkpolicy nftables iptables strace bpftool jq bats \
     busybox-static less file xz-utils runc crun criu libcriu2 containerd containernetworking-plugins conmon podman \
-    netavark aardvark-dns passt fuse-overlayfs initramfs-tools zstd util-linux";
+    netavark aardvark-dns passt fuse-overlayfs catatonit docker.io docker-cli docker-compose initramfs-tools zstd util-linux";
 
 const SETUP: &str = include_str!("guest/setup");
 const SERVICE: &str = include_str!("guest/vmrun.service");

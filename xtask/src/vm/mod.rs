@@ -15,12 +15,12 @@ usage: cargo xtask vm build
        cargo xtask vm test [--host v2|v1|selinux] [NAME]…
 
 vm build        makes a virtual machine of Debian trixie in target/vm: cgroup v2, systemd, AppArmor, CRIU, podman,
-                containerd, runc and crun; needs root and the Debian packages that it names
+                containerd, docker, runc and crun; needs root and the Debian packages that it names
 vm run          runs a command in it, in this directory, which is shared, and exits with its status
   --user tester as an ordinary user with a systemd session, in place of root
   --host v1     boots it with cgroup v1 hierarchies; selinux: with SELinux, which permits everything
 vm test         builds the container tests here and runs them there, as root and as the user; with names, only those
-                test programs. Without names, all but `engines`, which drives podman and takes long
+                test programs. Without names, all but `engines`, which drives podman, containerd and docker and takes long
 
 The machine is made when it is missing or its recipe has changed. v2 goes on from a saved state in seconds; the other two
 hosts boot, which takes a minute.

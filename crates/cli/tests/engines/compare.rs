@@ -1,0 +1,63 @@
+//! The same steps under two runtimes.
+
+use std::fmt::Write;
+
+use corten_testkit::Failed;
+
+/// Steps of the shell; what an engine calls an error under runc is wrong in those without a `! `.
+pub type Steps = &'static [&'static str];
+
+/// An engine with a store of its own under one runtime. It goes with everything in it.
+pub trait Engine {
+    /// How its client begins what it says of an error.
+    const ERROR: &str;
+
+    /// Starts it, with an image `box` of busybox.
+    fn start(runtime: &str) -> Self;
+
+    /// What the step says, and its status, without what differs from one run to the next.
+    fn step(&self, step: &str) -> String;
+}
+
+/// Runs the steps under both runtimes, one engine after the other; what differs fails, all of it told.
+pub fn same<E: Engine>(steps: Steps) -> Result<(), Failed> {
+    let [theirs, ours] = ["runc", "corten"].map(|runtime| {
+        let engine = E::start(runtime);
+        steps.iter().map(|step| engine.step(step.trim_start_matches("! "))).collect::<Vec<_>>()
+    });
+    let mut differences = String::new();
+    for (step, (expected, got)) in steps.iter().zip(theirs.into_iter().zip(ours)) {
+        if std::env::var_os("CORTEN_ENGINES_SHOW").is_some() {
+            eprintln!("$ {step}\n{expected}");
+        }
+        if expected.contains(E::ERROR) != step.starts_with("! ") {
+            writeln!(differences, "$ {step}\nrunc itself:\n{expected}")?;
+        }
+        if expected != got {
+            writeln!(differences, "$ {step}\nrunc:\n{expected}corten:\n{got}")?;
+        }
+    }
+    if differences.is_empty() { Ok(()) } else { Err(differences.into()) }
+}
+
+/// The text without what differs from one run to the next: ids, and the runtime's name.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut word = String::new();
+    for letter in text.chars().chain(['\0']) {
+        if letter.is_ascii_alphanumeric() {
+            word.push(letter);
+            continue;
+        }
+        let id = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        plain.push_str(match word.as_str() {
+            _ if id => "ID",
+            "runc" | "corten" => "RUNTIME",
+            other => other,
+        });
+        word.clear();
+        plain.push(letter);
+    }
+    plain.pop();
+    plain
+}

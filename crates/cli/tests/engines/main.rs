@@ -1,0 +1,36 @@
+//! Engines, driven by their own clients: the same steps under runc and under corten say the same.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod compare;
+mod place;
+mod podman;
+
+use std::process::ExitCode;
+
+use corten_testkit::{Requirement, Suite};
+
+use compare::{Engine, Steps, same};
+use podman::Podman;
+
+/// Cases of one engine, with what one needs beside what all of them need.
+type Cases = &'static [(&'static str, Steps, &'static [Requirement])];
+
+/// On the virtual machine they are run by their name only.
+fn asked_for() -> bool {
+    ["CORTEN_ENGINES", "CORTEN_TEST_PATIENCE"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
+fn with<E: Engine + 'static>(suite: Suite, needs: &[Requirement], cases: Cases) -> Suite {
+    cases.iter().fold(suite, |suite, (name, steps, more)| {
+        if !asked_for() {
+            return suite.ignored(name, "takes minutes: CORTEN_ENGINES=1 runs it");
+        }
+        let runc = [Requirement::Program("runc"), Requirement::Busybox];
+        suite.needs(&[&runc, needs, more].concat(), name, || same::<E>(steps))
+    })
+}
+
+fn main() -> ExitCode {
+    let suite = with::<Podman>(Suite::new(), podman::NEEDS, podman::CASES);
+    suite.one_at_a_time().run()
+}

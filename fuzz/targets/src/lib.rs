@@ -17,7 +17,7 @@ pub use config::config;
 pub use mountinfo::mountinfo;
 pub use mounts::mounts;
 pub use mutate::{mutate, mutate_for_libfuzzer};
-pub use protocol::protocol;
+pub use protocol::{protocol, whole_messages_come_back};
 pub use seccomp::seccomp;
 
 /// What panics where a property does not hold of an input.

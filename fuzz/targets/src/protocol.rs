@@ -69,6 +69,18 @@ fn task_arrives(task: &Value) {
     assert_eq!(arrived.as_ref(), Some(task), "orders do not arrive");
 }
 
+/// Of the messages that are valid as they are written here, nothing is lost on the way: no field is left out by the reader.
+pub fn whole_messages_come_back(data: &[u8]) {
+    fn one<T: Serialize + DeserializeOwned>(message: &Value) {
+        let Ok(read) = serde_json::from_value::<T>(message.clone()) else { return };
+        assert_eq!(serde_json::to_value(&read).ok().as_ref(), Some(message));
+    }
+    for message in serde_json::from_slice::<Vec<Value>>(data).unwrap_or_default() {
+        one::<Report>(&message);
+        one::<Task>(&message);
+    }
+}
+
 /// A runtime that greets and says this.
 fn conversation(messages: &[Value]) {
     let length: usize = messages.iter().map(|message| message.to_string().len() + 4).sum();

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use corten_fuzz_targets::{TARGETS, Target, mutate};
+use corten_fuzz_targets::{TARGETS, Target, mutate, whole_messages_come_back};
 use fastrand::Rng;
 
 fn fuzz() -> PathBuf {
@@ -105,4 +105,9 @@ smoke! {
     protocol: 6000;
     mountinfo: 20000;
     cgroup: 6000;
+}
+
+#[test]
+fn messages_of_the_corpus_lose_nothing() {
+    corpus("protocol").iter().for_each(|input| whole_messages_come_back(input));
 }

@@ -1,9 +1,17 @@
 //! Looking at images before a restore: CRIU 4.1 waits for ever for memory that a truncated file does not have.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+
+/// A process (`pstree_entry`).
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct Process {
+    #[prost(uint32, required, tag = "1")]
+    pid: u32,
+}
 
 /// The first message of a `pagemap-….img`: which `pages-….img` has the memory (`pagemap_head`).
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
@@ -57,15 +65,17 @@ const DEEPEST: usize = 1024;
 /// Whether all memory that the images tell of is there, in this directory and in those of its parents. What cannot be read
 /// is for CRIU to complain about.
 pub fn check_memory(directory: &Path, page_size: u64) -> Result<(), Truncated> {
+    let read = |name: &str| fs::read(directory.join(name)).ok();
+    let pids = read("pstree.img").map(|tree| pids(&tree)).unwrap_or_default();
     let mut directory = directory.to_owned();
     for _ in 0..DEEPEST {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with("pagemap-") && name.ends_with(".img"))
-            {
-                check_one(&directory, &entry.path(), page_size)?;
+        for (id, pages) in needed(&directory, &pids) {
+            let file = directory.join(format!("pages-{id}.img"));
+            // Where a page server has the memory there is no such file.
+            let Ok(size) = fs::metadata(&file).map(|file| file.len()) else { continue };
+            let needed = pages.saturating_mul(page_size);
+            if size < needed {
+                return Err(Truncated { file, size, needed });
             }
         }
         directory.push("parent");
@@ -76,31 +86,54 @@ pub fn check_memory(directory: &Path, page_size: u64) -> Result<(), Truncated> {
     Ok(())
 }
 
-fn check_one(directory: &Path, map: &Path, page_size: u64) -> Result<(), Truncated> {
-    let Some((id, pages)) = fs::read(map).ok().and_then(|map| parse(&map)) else { return Ok(()) };
-    let file = directory.join(format!("pages-{id}.img"));
-    // Where a page server has the memory there is no such file.
-    let Ok(size) = fs::metadata(&file).map(|file| file.len()) else { return Ok(()) };
-    let needed = pages.saturating_mul(page_size);
-    if size < needed { Err(Truncated { file, size, needed }) } else { Ok(()) }
+/// How many pages belong to the files of memory of a directory, by their number.
+///
+/// An engine may dump into the same directory again and again, and maps of processes that are no more stay there: only those of
+/// these processes count, and of shared memory only what is not in dispute.
+fn needed(directory: &Path, pids: &[u32]) -> BTreeMap<u32, u64> {
+    let map = |path: PathBuf| fs::read(path).ok().and_then(|map| parse(&map));
+    let path = |pid: &u32| directory.join(format!("pagemap-{pid}.img"));
+    let mut needed: BTreeMap<u32, u64> = pids.iter().filter_map(|pid| map(path(pid))).collect();
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let shared = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pagemap-shmem-"));
+    let mut claims = BTreeMap::<u32, Vec<u64>>::new();
+    for (id, pages) in shared.filter_map(|entry| map(entry.path())) {
+        claims.entry(id).or_default().push(pages);
+    }
+    for (id, pages) in claims {
+        if let ([pages], false) = (pages.as_slice(), needed.contains_key(&id)) {
+            needed.insert(id, *pages);
+        }
+    }
+    needed
 }
 
-/// The number of the file with the memory, and how many pages it must have. Messages come after two magic numbers, each after
-/// its length.
+/// The processes of a `pstree.img`.
+fn pids(tree: &[u8]) -> Vec<u32> {
+    let decode = |message: &[u8]| Process::decode(message).ok().map(|process| process.pid);
+    messages(tree).filter_map(decode).collect()
+}
+
+/// The number of the file with the memory, and how many pages it must have.
 fn parse(map: &[u8]) -> Option<(u32, u64)> {
-    let mut rest = map.get(8..)?;
-    let mut next = || {
+    let mut messages = messages(map);
+    let head = Head::decode(messages.next()?).ok()?;
+    let mut pages = 0_u64;
+    for message in messages {
+        pages = pages.saturating_add(Run::decode(message).ok()?.present());
+    }
+    Some((head.pages_id, pages))
+}
+
+/// The messages of an image. They come after two magic numbers, each after its length.
+fn messages(image: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = image.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
         let (length, after) = rest.split_first_chunk::<4>()?;
         let (message, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         rest = after;
         Some(message)
-    };
-    let head = Head::decode(next()?).ok()?;
-    let mut pages = 0_u64;
-    while let Some(message) = next() {
-        pages = pages.saturating_add(Run::decode(message).ok()?.present());
-    }
-    Some((head.pages_id, pages))
+    })
 }
 
 #[cfg(test)]
@@ -127,18 +160,52 @@ mod tests {
         );
     }
 
-    #[test]
-    fn memory_that_is_missing_is_told_of_in_the_parents_too() {
-        let top = std::env::temp_dir().join(format!("corten-criu-images-{}", std::process::id()));
+    /// The tree of a process 1 with a child 7.
+    const TREE: &[u8] = b"\x19\x43\x56\x54\x16\x28\x58\x50\x0a\0\0\0\x08\x01\x10\x00\x18\x01\x20\x01\x28\x01\
+        \x0a\0\0\0\x08\x07\x10\x01\x18\x01\x20\x01\x28\x07";
+
+    fn images(name: &str) -> (PathBuf, PathBuf) {
+        let top = std::env::temp_dir().join(format!("corten-criu-{name}-{}", std::process::id()));
         let parent = top.join("parent");
         fs::create_dir_all(&parent).unwrap();
-        fs::write(parent.join("pagemap-1.img"), MAP).unwrap();
+        fs::write(top.join("pstree.img"), TREE).unwrap();
+        (top, parent)
+    }
+
+    #[test]
+    fn memory_that_is_missing_is_told_of_in_the_parents_too() {
+        let (top, parent) = images("parents");
+        fs::write(parent.join("pagemap-7.img"), MAP).unwrap();
         let pages = parent.join("pages-2.img");
         assert_eq!(check_memory(&top, 10), Ok(()), "no file at all");
         fs::write(&pages, [0; 80]).unwrap();
         assert_eq!(check_memory(&top, 10), Ok(()));
         fs::write(&pages, [0; 79]).unwrap();
         assert_eq!(check_memory(&top, 10), Err(Truncated { file: pages, size: 79, needed: 80 }));
+        fs::remove_dir_all(top).unwrap();
+    }
+
+    #[test]
+    fn what_an_earlier_dump_has_left_does_not_count() {
+        let (top, _) = images("earlier");
+        assert_eq!(pids(TREE), [1, 7]);
+        let map = |name: &str, file: u8| {
+            let mut map = MAP.to_vec();
+            map[13] = file;
+            fs::write(top.join(format!("pagemap-{name}.img")), map).unwrap();
+        };
+        // Process 1 has its memory in a larger file, a process that is no more had it in what is now 7's.
+        for (name, file) in [("1", 1), ("6", 2), ("shmem-3", 1), ("shmem-4", 3), ("shmem-5", 3)] {
+            map(name, file);
+        }
+        fs::write(top.join("pagemap-7.img"), [&MAP[..16], &[]].concat()).unwrap();
+        for (file, size) in [(1, 80), (2, 0), (3, 0)] {
+            fs::write(top.join(format!("pages-{file}.img")), vec![0; size]).unwrap();
+        }
+        assert_eq!(check_memory(&top, 10), Ok(()));
+        map("shmem-6", 4);
+        fs::write(top.join("pages-4.img"), [0; 79]).unwrap();
+        assert!(check_memory(&top, 10).is_err(), "shared memory counts where nobody else claims the file");
         fs::remove_dir_all(top).unwrap();
     }
 }

@@ -25,7 +25,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use corten::{Launcher, Runtime};
 
 use args::{Arguments, Command};
@@ -48,11 +48,9 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     // First: in the re-executed copy, which becomes a container's init, this never returns.
     let hook = corten::init();
-    let Arguments { globals, command } = match Arguments::try_parse() {
+    let Arguments { globals, command } = match Arguments::read(std::env::args_os().collect()) {
         Ok(arguments) => arguments,
         Err(answer) => {
-            // With every command and option at hand, which parsing did without.
-            let answer = command().try_get_matches().err().unwrap_or(answer);
             let _ = answer.print();
             return ExitCode::from(u8::from(answer.use_stderr()));
         }

@@ -353,6 +353,12 @@ fn versions_features_and_mistakes_answer() -> Outcome {
         assert!(output.stderr.contains("Usage"), "{wrong:?}: {}", output.describe());
     }
     Run::new(corten()).args(["run", "--help"]).output()?.success()?;
+    // Of an option that is given twice the last counts.
+    let root = corten_testkit::Scratch::new()?;
+    let list =
+        Run::new(corten()).args(["--debug", "--debug", "--root", "/nowhere", "--root"]).arg(root.path());
+    let list = list.args(["list", "--quiet", "--format", "table", "--quiet", "--format", "json"]);
+    assert_eq!(list.output()?.success()?.stdout, "");
     Ok(())
 }
 

@@ -19,6 +19,12 @@ pub const CASES: Cases = &[
     ("podman::init_and_pods", INIT, &[Requirement::Path("/usr/libexec/podman/catatonit")]),
     ("podman::mapped_users", MAPPED, &[Requirement::Root]),
     ("podman::kept_user", KEPT, &[Requirement::OrdinaryUser]),
+    ("podman::checkpoints", CHECKPOINTS, &[Requirement::Root, Requirement::Criu(&[])]),
+    (
+        "podman::pre_checkpoints",
+        PRE_CHECKPOINTS,
+        &[Requirement::Root, Requirement::Criu(&["mem_dirty_track"])],
+    ),
 ];
 
 /// What every container of a case starts with: no network of the engine's, which is not the runtime's work.
@@ -97,6 +103,25 @@ const REST: Steps = &[
 const MAPPED: Steps =
     &["RUN --rm --uidmap 0:100000:5000 box sh -c 'cat /proc/self/uid_map | tr -s \" \"; id -u'"];
 const KEPT: Steps = &["RUN --rm --userns keep-id box sh -c 'test $(id -u) != 0 && echo kept'"];
+
+/// A container goes on from disk. Of its count only matters that it does not begin anew.
+const CHECKPOINTS: Steps = &[
+    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/n; sleep 0.1; done' >/dev/null; \
+     until test $(podman exec c cat /tmp/n) -gt 3; do :; done",
+    "podman container checkpoint c; podman inspect --format '{{.State.Status}} {{.State.Checkpointed}}' c",
+    "n=$(cat $(podman mount c)/tmp/n); podman container restore c; \
+     until test $(podman exec c cat /tmp/n) -gt $n; do :; done; podman inspect --format '{{.State.Status}} {{.State.Restored}}' c",
+    "podman container checkpoint --leave-running c; podman exec c echo there",
+    "podman container checkpoint --export moved.tar.gz c && podman rm c && podman container restore --import moved.tar.gz --name d",
+    "podman exec d sh -c 'test $(cat /tmp/n) -gt 3 && echo counted'; podman rm -f -t 0 d",
+];
+
+/// Memory first, and what has changed then.
+const PRE_CHECKPOINTS: Steps = &[
+    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/n; sleep 0.1; done' >/dev/null",
+    "podman container checkpoint --pre-checkpoint c; podman exec c echo there",
+    "podman container checkpoint --with-previous c && podman container restore c && podman exec c echo back; podman rm -f -t 0 c",
+];
 
 /// An engine with a store of its own under one runtime.
 pub struct Podman {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
-use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, count, keeper, keeping, words};
+use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, count, free_port, keeper, keeping, words};
 use common::{Outcome, Stage, corten, eventually};
 use corten_oci::Mount;
 use corten_testkit::{Requirement, Suite, missing, patience, rounds};
@@ -389,10 +389,6 @@ fn a_client_stays_connected() -> Outcome {
     assert!(count(&after) > count(&before), "on the same connection");
     stage.does(&["delete", "--force", stage.id()]);
     Ok(())
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// What cannot come back is refused by name.

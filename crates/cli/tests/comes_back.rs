@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, keeping, words};
+use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, free_port, keeping, words};
 use common::{Outcome, Stage, corten, eventually, group_of};
 use corten_oci::{Memory, Pids, Resources, Rlimit};
 use corten_testkit::{Requirement, Suite, patience};
@@ -66,9 +67,9 @@ struct Pages(Child);
 
 impl Pages {
     /// Starts it and waits until it listens in the directory `work`.
-    fn of(images: &str, work: &str) -> Self {
+    fn of(images: &str, work: &str, options: &[&str]) -> Self {
         let mut criu = Command::new("criu");
-        criu.args(["lazy-pages", "--images-dir", images, "--work-dir", work, "-o", "lazy.log"]);
+        criu.args(["lazy-pages", "--images-dir", images, "--work-dir", work, "-o", "lazy.log"]).args(options);
         let pages = Self(criu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
         let listens = Path::new(work).join("lazy-pages.socket");
         eventually("wait for criu lazy-pages", || listens.exists());
@@ -95,12 +96,45 @@ fn memory_follows_later() -> Outcome {
     stage.checkpoints("images", &UNLOCKED);
     let work = stage.images("work");
     std::fs::create_dir(&work)?;
-    let mut pages = Pages::of(&images, &work);
+    let mut pages = Pages::of(&images, &work, &[]);
     stage.restores("images", &["--lazy-pages", "--work-path", &work]);
     let memory = stage.ask("");
     assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
     assert!(pages.0.wait()?.success(), "it ends when all memory is there");
     stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// As [`memory_follows_later`], from a container that still holds it: it comes over the network, as to another machine.
+fn memory_is_fetched_from_where_it_was() -> Outcome {
+    let stage = keeping(8 * MIB, |_| {});
+    stage.starts();
+    stage.ask("write");
+    let elsewhere = keeping(8 * MIB, |_| {});
+    let (images, work) = (stage.images("images"), stage.images("work"));
+    std::fs::create_dir(&work)?;
+    let port = free_port().to_string();
+    let address = format!("127.0.0.1:{port}");
+    let mut dump = Command::new(corten())
+        .arg("--root")
+        .arg(stage.state())
+        .args(["checkpoint", UNLOCKED[0], UNLOCKED[1], "--image-path", &images])
+        .args(["--lazy-pages", "--page-server", &address, "--status-fd", "1", stage.id()])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut ready = [1];
+    dump.stdout.as_mut().unwrap().read_exact(&mut ready)?;
+    assert_eq!(ready, [0]);
+    let mut pages = Pages::of(&images, &work, &["--page-server", "--address", "127.0.0.1", "--port", &port]);
+    elsewhere.restores(&images, &["--lazy-pages", "--work-path", &work]);
+    let memory = elsewhere.ask("");
+    assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
+    assert!(pages.0.wait()?.success(), "it ends when all memory is there");
+    assert!(dump.wait()?.success(), "it ends when all memory is fetched");
+    assert_eq!(stage.corten(&["state", stage.id()]).output()?.status.code(), Some(1), "it is gone from here");
+    elsewhere.does(&["delete", "--force", elsewhere.id()]);
+    elsewhere.nothing_is_left();
     stage.nothing_is_left();
     Ok(())
 }
@@ -155,6 +189,11 @@ fn main() -> ExitCode {
             &[Requirement::Root, Requirement::Criu(&["uffd-noncoop"])],
             "memory_follows_later",
             memory_follows_later,
+        )
+        .needs(
+            &[Requirement::Root, Requirement::Criu(&["uffd-noncoop"])],
+            "memory_is_fetched_from_where_it_was",
+            memory_is_fetched_from_where_it_was,
         )
         .needs(systemd, "a_unit_of_systemd_comes_back", a_unit_of_systemd_comes_back)
         .run()

@@ -75,6 +75,11 @@ impl Checkpoint for Stage {
     }
 }
 
+/// A port that nobody listens at.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
 pub fn count(answer: &Value) -> u64 {
     answer["count"].as_u64().unwrap()
 }

@@ -19,6 +19,7 @@ pub const CASES: Cases = &[
     ("podman::init_and_pods", INIT, &[Requirement::Path("/usr/libexec/podman/catatonit")]),
     ("podman::mapped_users", MAPPED, &[Requirement::Root]),
     ("podman::kept_user", KEPT, &[Requirement::OrdinaryUser]),
+    ("podman::units", UNITS, &[Requirement::Path("/run/systemd/system")]),
     ("podman::checkpoints", CHECKPOINTS, &[Requirement::Root, Requirement::Criu(&[])]),
     (
         "podman::pre_checkpoints",
@@ -104,6 +105,15 @@ const MAPPED: Steps =
     &["RUN --rm --uidmap 0:100000:5000 box sh -c 'cat /proc/self/uid_map | tr -s \" \"; id -u'"];
 const KEPT: Steps = &["RUN --rm --userns keep-id box sh -c 'test $(id -u) != 0 && echo kept'"];
 
+/// A unit of systemd's, the system's or the user's: the engine says when the container runs, and its end is the container's.
+const UNITS: Steps = &[
+    "systemd-run $MANAGER --quiet --collect --unit $UNIT -p Type=notify -p NotifyAccess=all -p KillMode=mixed --setenv PATH=\"$PATH\" \
+     podman run --network=none --cgroups=split --sdnotify=conmon --replace --name c box sh -c 'trap \"exit 0\" TERM; while :; do sleep 1; done' \
+     && systemctl $MANAGER is-active $UNIT; podman exec c echo there",
+    "podman inspect --format '{{.State.Status}}' c; systemctl $MANAGER show --property Type --property NotifyAccess $UNIT",
+    "systemctl $MANAGER stop $UNIT; systemctl $MANAGER is-active $UNIT; podman rm -f -t 0 c >/dev/null; podman ps -a --format '{{.Names}}'",
+];
+
 /// A container goes on from disk. Of its count only matters that it does not begin anew.
 const CHECKPOINTS: Steps = &[
     "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/n; sleep 0.1; done' >/dev/null; \
@@ -168,6 +178,9 @@ impl Engine for Podman {
         let parent =
             if by_systemd() { String::new() } else { format!("--cgroup-parent=/{}", podman.group()) };
         podman.place.set("PARENT", parent);
+        podman.place.set("UNIT", podman.place.name().to_owned());
+        let manager = if rustix::process::geteuid().is_root() { "--system" } else { "--user" };
+        podman.place.set("MANAGER", manager.to_owned());
         podman.place.must("tar -C box -c . | podman import -q - box >/dev/null");
         podman
     }

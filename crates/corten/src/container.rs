@@ -285,11 +285,11 @@ impl Container {
 
     /// Saves its processes to images, by the machine's CRIU, and ends them; or lets them go on, where that is asked for.
     ///
-    /// A container that is left running, or whose checkpoint fails, goes on as before. One that was ended has stopped, and is
+    /// A container that is left running, or whose checkpoint fails, goes on as before, paused if it was. One that was ended has stopped, and is
     /// still to be destroyed. Everything that can be known beforehand is checked before anything is touched:
     /// [`ErrorKind::Unsupported`] where CRIU is missing, too old, or cannot do what is asked for, or where the container has
-    /// something that would not come back; [`ErrorKind::Paused`] where it is paused. [`ErrorKind::Criu`] where CRIU fails; the message has the last lines of its log.
-    /// Needs root.
+    /// something that would not come back; [`ErrorKind::Paused`] where it is paused and CRIU could not save it so: on cgroup v1, or with
+    /// control groups that are ignored. [`ErrorKind::Criu`] where CRIU fails; the message has the last lines of its log. Needs root.
     pub fn checkpoint(&self, checkpoint: Checkpoint<'_>) -> Result<()> {
         checkpoint::checkpoint(&self.0, checkpoint)
     }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod compare;
+mod containerd;
+mod cri;
 mod place;
 mod podman;
 
@@ -10,10 +12,13 @@ use std::process::ExitCode;
 use corten_testkit::{Requirement, Suite};
 
 use compare::{Engine, Steps, same};
+use containerd::Containerd;
 use podman::Podman;
 
 /// Cases of one engine, with what one needs beside what all of them need.
 type Cases = &'static [(&'static str, Steps, &'static [Requirement])];
+
+const NOT_ASKED: &str = "takes minutes: CORTEN_ENGINES=1 runs it";
 
 /// On the virtual machine they are run by their name only.
 fn asked_for() -> bool {
@@ -23,7 +28,7 @@ fn asked_for() -> bool {
 fn with<E: Engine + 'static>(suite: Suite, needs: &[Requirement], cases: Cases) -> Suite {
     cases.iter().fold(suite, |suite, (name, steps, more)| {
         if !asked_for() {
-            return suite.ignored(name, "takes minutes: CORTEN_ENGINES=1 runs it");
+            return suite.ignored(name, NOT_ASKED);
         }
         let runc = [Requirement::Program("runc"), Requirement::Busybox];
         suite.needs(&[&runc, needs, more].concat(), name, || same::<E>(steps))
@@ -32,5 +37,12 @@ fn with<E: Engine + 'static>(suite: Suite, needs: &[Requirement], cases: Cases) 
 
 fn main() -> ExitCode {
     let suite = with::<Podman>(Suite::new(), podman::NEEDS, podman::CASES);
+    let suite = with::<Containerd>(suite, containerd::NEEDS, containerd::CASES);
+    let suite = cri::CASES.iter().fold(suite, |suite, &(name, case, by_systemd, more)| {
+        if !asked_for() {
+            return suite.ignored(name, NOT_ASKED);
+        }
+        suite.needs(&[cri::NEEDS, more].concat(), name, move || cri::same(case, by_systemd))
+    });
     suite.one_at_a_time().run()
 }

@@ -43,14 +43,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let saved = container.refresh()?;
     let status = container.status_of(&saved)?;
     let init = match (status, saved.facts.init) {
-        (Status::Running, Some(init)) => init,
-        // CRIU works in the processes themselves, and on cgroup v1 waits for ever for a frozen one.
-        (Status::Paused, _) => {
-            return Err(Error::new(
-                ErrorKind::Paused,
-                "container cannot be checkpointed in paused state: resume it first",
-            ));
-        }
+        (Status::Running | Status::Paused, Some(init)) => init,
         (status, _) => {
             return Err(Error::new(
                 ErrorKind::NotRunning,
@@ -63,13 +56,18 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let config_file = config_file(&saved.config)?;
     let criu = Criu::find(&container.home.launcher)?;
     check_criu(&request, &criu, &saved)?;
+    let frozen = group.as_ref().filter(|_| request.cgroups != Some(CgroupMode::Ignore));
+    let freezer = frozen.and_then(|group| freezer(group.paths(), &criu));
+    let paused = status == Status::Paused;
+    if paused {
+        check_paused(freezer.as_deref(), group.as_ref())?;
+    }
     let images = Directory::make(&request.images)?;
     let work = request.work.as_deref().map(Directory::make).transpose()?;
     check_parent(&request, &images)?;
     let mut options = options(&request, &criu, init.pid);
-    let freezer = group.as_ref().and_then(|group| freezer(group.paths(), &criu));
     options.config_file = config_file;
-    options.freeze_cgroup = freezer.filter(|_| request.cgroups != Some(CgroupMode::Ignore));
+    options.freeze_cgroup = freezer;
     let told = describe(&saved, init, group.as_ref(), &mut options)?;
     if !request.pre_dump {
         write_descriptors(&images, &told)?;
@@ -83,7 +81,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let lock = if request.lazy_pages { None } else { Some(lock) };
     let done = criu.prepare()?.carry_out(order, Setting::default(), Vec::new(), |event| progress.take(event));
     if let Err(error) = done {
-        go_on(group.as_ref());
+        go_on(group.as_ref(), paused);
         return Err(error);
     }
     progress.tell_now();
@@ -95,10 +93,20 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     }
 }
 
-/// After a failure the processes go on, though CRIU may have ended in the middle.
-fn go_on(group: Option<&Group>) {
+/// CRIU works in the processes themselves: those that are paused it lets go for as long as it holds each by itself, where it is told
+/// of the group that is frozen. On cgroup v1 it waits for ever for a frozen one.
+fn check_paused(freezer: Option<&str>, group: Option<&Group>) -> Result<()> {
+    let v1 = group.is_some_and(|group| group.paths().get("freezer").is_some());
+    if freezer.is_some() && !v1 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Paused, "container cannot be checkpointed in paused state: resume it first"))
+}
+
+/// After a failure the container is as it was, though CRIU may have ended in the middle.
+fn go_on(group: Option<&Group>, paused: bool) {
     let Some(group) = group.filter(|group| group.exists()) else { return };
-    if let Err(error) = group.thaw() {
+    if let Err(error) = if paused { group.freeze() } else { group.thaw() } {
         tracing::warn!("after the failed checkpoint: {error}");
     }
 }

@@ -255,6 +255,19 @@ fn masks_are_the_hosts_null_device() -> Outcome {
     Ok(())
 }
 
+/// What masks a file is the host's, and its mode is what it has for all the host.
+fn masks_cannot_be_changed() -> Outcome {
+    let stage = Stage::new(|spec| {
+        program(spec, &["chmod", "/etc/secret"]);
+        spec.linux.as_mut().unwrap().masked_paths =
+            vec!["/proc/timer_list".to_owned(), "/etc/secret".to_owned()];
+    });
+    fs::write(stage.inside("etc/secret"), "secret")?;
+    let said = stage.corten(&["run", stage.id()]).output()?.describe();
+    assert!(said.contains("EROFS"), "{said}");
+    Ok(())
+}
+
 /// CVE-2025-52565: a terminal comes from the container's own devpts, or not at all.
 fn a_terminal_is_not_taken_from_a_volume() -> Outcome {
     for hostile in ["ptmx is a link", "pts is a link", "ptmx is a file", "console is a link"] {
@@ -466,7 +479,7 @@ fn the_hosts_groups_are_not_there_to_write() -> Outcome {
 
 fn main() -> ExitCode {
     let needs = [Requirement::Root];
-    let cases: [common::Case; 13] = [
+    let cases: [common::Case; 14] = [
         ("the_runtimes_program_cannot_be_overwritten", the_runtimes_program_cannot_be_overwritten),
         ("a_program_that_is_the_runtime_itself_is_sealed", a_program_that_is_the_runtime_itself_is_sealed),
         ("nobody_looks_into_init_before_it_executes", nobody_looks_into_init_before_it_executes),
@@ -475,6 +488,7 @@ fn main() -> ExitCode {
         ("nothing_is_inheritable_unasked", nothing_is_inheritable_unasked),
         ("users_are_who_they_are", users_are_who_they_are),
         ("masks_are_the_hosts_null_device", masks_are_the_hosts_null_device),
+        ("masks_cannot_be_changed", masks_cannot_be_changed),
         ("a_terminal_is_not_taken_from_a_volume", a_terminal_is_not_taken_from_a_volume),
         ("a_hostile_image_changes_nothing_outside", a_hostile_image_changes_nothing_outside),
         ("a_race_changes_nothing_outside", a_race_changes_nothing_outside),

@@ -44,6 +44,9 @@ fn what_it_may_do_comes_back() -> Outcome {
     assert_eq!(before["report"]["seccomp_filters"], 1);
     there_and_back(&stage, &[]);
     assert_same(&stage.ask("report"), &before, "restored");
+    // What masks it is the host's.
+    let said = stage.corten(&["exec", stage.id(), "/bin/probe", "chmod", "/proc/keys"]).output()?.describe();
+    assert!(said.contains("EROFS"), "{said}");
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
     Ok(())

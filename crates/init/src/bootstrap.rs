@@ -9,7 +9,7 @@ use corten_sys::thread::SingleThreaded;
 use rustix::io::Errno;
 
 use crate::namespaces::{self, Late};
-use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit, Task};
+use crate::payload::{Bootstrap, Job, Payload, Process, Rlimit, Seal, Task};
 use crate::proc::Proc;
 use crate::protocol::{ARGV0, Channel, Report};
 use crate::{
@@ -78,11 +78,14 @@ fn begin(channel: &mut Channel, task: Task) -> Result<()> {
     match task {
         Task::Container(payload) => bootstrap(channel, *payload, &proof),
         Task::Program(program) => Err(host_program::run(channel, program, &proof)),
-        Task::SealRoot(namespace) => {
+        Task::Seal(Seal { namespace, root, paths }) => {
             let namespace = namespace.take()?;
             corten_sys::namespace::join(&proof, namespace.as_fd(), Namespaces::MOUNT)
                 .doing(|| "join the container's mount namespace")?;
-            rootfs::make_root_readonly()?;
+            rootfs::make_mounts_readonly(&paths)?;
+            if root {
+                rootfs::make_root_readonly()?;
+            }
             channel.send(&Report::Prepared, None)
         }
     }

@@ -15,8 +15,19 @@ pub enum Task {
     Container(Box<Payload>),
     /// A program of the host's.
     Program(HostProgram),
-    /// The root of the mount namespace behind a descriptor becomes read-only.
-    SealRoot(Slot),
+    /// Mounts of a restored container become read-only.
+    Seal(Seal),
+}
+
+/// Which mounts become read-only.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Seal {
+    /// The mount namespace that they are in.
+    pub namespace: Slot,
+    /// Whether its root is one.
+    pub root: bool,
+    /// Where the others are, for a container's root.
+    pub paths: Vec<PathBuf>,
 }
 
 /// A program of the host's. Its standard files are the first descriptors.

@@ -318,9 +318,7 @@ impl Restoring<'_> {
             }
             Step::PostRestore => {
                 self.known(pid, true)?;
-                if self.saved.config.readonlyfs() {
-                    self.seal_root()?;
-                }
+                self.seal()?;
                 if let Some(group) = &self.group {
                     cgroup::limit(&self.saved.config, group)?;
                 }
@@ -335,13 +333,22 @@ impl Restoring<'_> {
         }
     }
 
-    /// CRIU binds the root as it is, and writes there: whether it is read-only is not in the images.
-    fn seal_root(&self) -> Result<()> {
+    /// CRIU binds the root as it is, and writes there: whether it is read-only is not in the images. What it binds over masked
+    /// files is writable in the newer of its two ways to restore mounts.
+    fn seal(&self) -> Result<()> {
+        let (root, paths) = (self.saved.config.readonlyfs(), self.saved.config.mask_paths());
+        if !root && paths.is_empty() {
+            return Ok(());
+        }
         let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
         let path = format!("/proc/{pid}/ns/mnt");
         let namespace = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::io(format!("open {path}"), errno))?;
-        Ready::start(&self.container.home.launcher)?.seal_root(namespace)
+        Ready::start(&self.container.home.launcher)?.seal(
+            namespace,
+            root,
+            paths.iter().map(Into::into).collect(),
+        )
     }
 
     /// Saves the first process, so that it can be found after a crash, and whether it is still on its way.

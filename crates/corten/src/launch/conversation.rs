@@ -1,9 +1,10 @@
 //! The runtime's side of the protocol with the new process.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use corten_init::Failure;
-use corten_init::payload::{HostProgram, Payload, Task};
+use corten_init::payload::{HostProgram, Payload, Seal, Task};
 use corten_init::protocol::{Channel, Order, Report};
 use corten_sys::spawn::Spawned;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -100,11 +101,11 @@ impl Ready {
         Ok((Started::new(pid, pidfd), opened))
     }
 
-    /// Has stage 1 make the root of a mount namespace read-only.
-    pub(crate) fn seal_root(self, namespace: OwnedFd) -> Result<()> {
+    /// Has stage 1 make mounts of a namespace read-only, its root among them if that is asked for.
+    pub(crate) fn seal(self, namespace: OwnedFd, root: bool, paths: Vec<PathBuf>) -> Result<()> {
         let mut fds = Descriptors(Vec::new());
-        let slot = fds.push(namespace);
-        self.task(fds, &Task::SealRoot(slot), &Event::Prepared).map(drop)
+        let seal = Seal { namespace: fds.push(namespace), root, paths };
+        self.task(fds, &Task::Seal(seal), &Event::Prepared).map(drop)
     }
 
     /// Gives stage 1 a task of its own, and returns when it has come to where it should.

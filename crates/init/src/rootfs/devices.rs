@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use corten_sys::mount::{Attributes, Change, change};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
@@ -27,7 +28,8 @@ const LINKS: [(&str, &str); 5] = [
     ("core", "/proc/kcore"),
 ];
 
-/// The host's /dev/null as a mount of its own, after proof that it is one (CVE-2025-31133).
+/// The host's /dev/null as a mount of its own, after proof that it is one (CVE-2025-31133). It is read-only, which forbids nothing that
+/// a null device is for: the container's root owns it where there is no user namespace, and would change its mode for all the host.
 pub(super) fn host_null() -> Result<OwnedFd> {
     let doing = || "open the host's /dev/null";
     let null = clone_tree(CWD, Path::new("/dev/null"), false).doing(doing)?;
@@ -37,6 +39,9 @@ pub(super) fn host_null() -> Result<OwnedFd> {
     if !genuine {
         return Err(Failure::invalid("the host's /dev/null is not the null device"));
     }
+    let set = Attributes::RDONLY | Attributes::NOSUID | Attributes::NOEXEC;
+    change(null.as_fd(), Change { set, ..Change::default() })
+        .doing(|| "make the host's /dev/null read-only")?;
     Ok(null)
 }
 

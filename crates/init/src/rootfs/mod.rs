@@ -27,4 +27,4 @@ pub use options::known_mount_options;
 pub use plan::{Hierarchy, Request, Rootfs, plan};
 pub use root::clean;
 pub(crate) use root::find;
-pub(crate) use seal::make_root_readonly;
+pub(crate) use seal::{make_mounts_readonly, make_root_readonly};

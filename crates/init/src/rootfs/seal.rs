@@ -1,7 +1,7 @@
 //! Closing what the container may not write or read, and what is needed while it was open.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use corten_sys::mount::{Attributes, Change, change};
 use rustix::io::Errno;
@@ -17,6 +17,21 @@ pub(crate) fn make_root_readonly() -> Result<()> {
     let root = Root::own()?;
     change(root.0.as_fd(), Change { set: Attributes::RDONLY, ..Change::default() })
         .doing(|| "make the root file system read-only")
+}
+
+/// Makes read-only what is mounted at these paths. Where nothing is, nothing of the host's can be changed.
+pub(crate) fn make_mounts_readonly(paths: &[PathBuf]) -> Result<()> {
+    let root = Root::own()?;
+    for path in paths {
+        let Some(place) = find(&root, path)? else { continue };
+        match change(place.as_fd(), Change { set: Attributes::RDONLY, ..Change::default() }) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => {
+                return Err(crate::Failure::system(format!("make {} read-only", path.display()), errno));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Prepared {
@@ -56,7 +71,7 @@ fn make_readonly(root: &Root, path: &Path) -> Result<()> {
 }
 
 /// Puts /dev/null over files, and one empty directory over all directories.
-fn mask(root: &Root, paths: &[std::path::PathBuf], null: Option<OwnedFd>) -> Result<()> {
+fn mask(root: &Root, paths: &[PathBuf], null: Option<OwnedFd>) -> Result<()> {
     let mut file = Cover { mount: null, attached: false };
     let mut directory = Cover { mount: None, attached: false };
     for path in paths {

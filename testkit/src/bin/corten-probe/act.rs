@@ -55,6 +55,9 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         }
         ("open", [path, mode]) => open(path, mode),
         ("stat", [path]) => stat(path),
+        ("chmod", [path]) => fs::metadata(path)
+            .and_then(|it| fs::set_permissions(path, it.permissions()))
+            .map(|()| Value::Null),
         ("list", [path]) => list(path),
         ("spy", [pid]) => Ok(spy(pid)),
         ("mkdir", [path]) => fs::create_dir(path).map(|()| Value::Null),

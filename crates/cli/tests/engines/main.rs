@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod compare;
+mod docker;
 mod place;
 mod podman;
 
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use corten_testkit::{Requirement, Suite};
 
 use compare::{Engine, Steps, same};
+use docker::Docker;
 use podman::Podman;
 
 /// Cases of one engine, with what one needs beside what all of them need.
@@ -32,5 +34,6 @@ fn with<E: Engine + 'static>(suite: Suite, needs: &[Requirement], cases: Cases) 
 
 fn main() -> ExitCode {
     let suite = with::<Podman>(Suite::new(), podman::NEEDS, podman::CASES);
+    let suite = with::<Docker>(suite, docker::NEEDS, docker::CASES);
     suite.one_at_a_time().run()
 }

@@ -49,7 +49,8 @@ pub fn plain(text: &str) -> String {
             word.push(letter);
             continue;
         }
-        let id = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // Sets of capabilities have 16 digits.
+        let id = word.len() >= 12 && word.len() != 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
         plain.push_str(match word.as_str() {
             _ if id => "ID",
             "runc" | "corten" => "RUNTIME",

@@ -4,6 +4,7 @@
 mod compare;
 mod containerd;
 mod cri;
+mod docker;
 mod place;
 mod podman;
 
@@ -13,6 +14,7 @@ use corten_testkit::{Requirement, Suite};
 
 use compare::{Engine, Steps, same};
 use containerd::Containerd;
+use docker::Docker;
 use podman::Podman;
 
 /// Cases of one engine, with what one needs beside what all of them need.
@@ -44,5 +46,6 @@ fn main() -> ExitCode {
         }
         suite.needs(&[cri::NEEDS, more].concat(), name, move || cri::same(case, by_systemd))
     });
+    let suite = with::<Docker>(suite, docker::NEEDS, docker::CASES);
     suite.one_at_a_time().run()
 }

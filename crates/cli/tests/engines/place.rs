@@ -36,6 +36,19 @@ impl Place {
         self.scratch.name()
     }
 
+    /// The control group of all its engine's containers, where systemd has none for them.
+    pub fn group(&self) -> String {
+        format!("/corten-engines-{}", self.name())
+    }
+
+    /// Removes the control groups below that, and itself.
+    pub fn remove_groups(&self) {
+        self.says(&format!(
+            "find /sys/fs/cgroup -depth -type d -path '*{}*' -exec rmdir {{}} +",
+            self.group()
+        ));
+    }
+
     pub fn directory(&self) -> &Path {
         self.scratch.path()
     }
@@ -111,6 +124,11 @@ impl Drop for Service {
         }
         let _ = self.0.wait();
     }
+}
+
+/// Whether systemd makes the control groups.
+pub fn by_systemd() -> bool {
+    Path::new("/run/systemd/system").exists()
 }
 
 /// The program of a runtime: the one that was built, or one on the search path.

@@ -1,12 +1,10 @@
 //! Podman: no service, a command that keeps everything in directories.
 
-use std::path::Path;
-
 use corten_testkit::Requirement;
 
 use super::Cases;
 use super::compare::{Engine, Steps};
-use super::place::{Place, runtime};
+use super::place::{Place, by_systemd, runtime};
 
 pub const NEEDS: &[Requirement] = &[Requirement::Program("podman")];
 
@@ -138,18 +136,6 @@ pub struct Podman {
     place: Place,
 }
 
-/// Whether systemd makes the control groups.
-fn by_systemd() -> bool {
-    Path::new("/run/systemd/system").exists()
-}
-
-impl Podman {
-    /// The control group of all its containers, where systemd has none for them.
-    fn group(&self) -> String {
-        format!("corten-engines-{}", self.place.name())
-    }
-}
-
 impl Engine for Podman {
     const ERROR: &str = "Error: ";
 
@@ -176,7 +162,7 @@ impl Engine for Podman {
         );
         podman.place.program("podman", &wrapper);
         let parent =
-            if by_systemd() { String::new() } else { format!("--cgroup-parent=/{}", podman.group()) };
+            if by_systemd() { String::new() } else { format!("--cgroup-parent={}", podman.place.group()) };
         podman.place.set("PARENT", parent);
         podman.place.set("UNIT", podman.place.name().to_owned());
         let manager = if rustix::process::geteuid().is_root() { "--system" } else { "--user" };
@@ -203,9 +189,8 @@ impl Engine for Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         self.step("podman pod rm -fa -t 0; podman rm -fa -t 0; podman rmi -fa; podman unshare true");
+        self.place.remove_groups();
         // The runtime's own directory goes if nothing else is in it.
-        let groups =
-            format!("find /sys/fs/cgroup -depth -type d -path '*/{}*' -exec rmdir {{}} +", self.group());
-        self.step(&format!("{groups}; rmdir /run/corten"));
+        self.step("rmdir /run/corten");
     }
 }

@@ -39,8 +39,7 @@ pub(super) fn host_null() -> Result<OwnedFd> {
     if !genuine {
         return Err(Failure::invalid("the host's /dev/null is not the null device"));
     }
-    let set = Attributes::RDONLY | Attributes::NOSUID | Attributes::NOEXEC;
-    change(null.as_fd(), Change { set, ..Change::default() })
+    change(null.as_fd(), Change { set: Attributes::RDONLY, ..Change::default() })
         .doing(|| "make the host's /dev/null read-only")?;
     Ok(null)
 }

@@ -117,7 +117,7 @@ fn link(programs: &BTreeMap<String, Vec<PathBuf>>, root: &Path, test: &str) -> R
     };
     let file = programs.get(program).and_then(|files| files.iter().find(has)).ok_or_else(no_test)?;
     let file = file.strip_prefix(root).unwrap_or(file).display();
-    Ok(format!("[{}](../{file})", case.replace('_', " ")))
+    Ok(format!("[{}](../{file})", case.replace("::", " ").replace('_', " ")))
 }
 
 fn text(error: std::fmt::Error) -> String {

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use corten_testkit::Failed;
 
-/// Steps of the shell; what an engine calls an error under runc is wrong in those without a `! `.
+/// Steps of the shell; what an engine calls an error under runc is wrong in those without a `! `. Shares of the processor in them
+/// are 2 or 262144: others mean other weights of cgroup v2 from runc 1.3 on.
 pub type Steps = &'static [&'static str];
 
 /// An engine with a store of its own under one runtime. It goes with everything in it.

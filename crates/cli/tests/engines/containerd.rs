@@ -84,8 +84,8 @@ const NAMESPACES: Steps = &[
     "for n in pid ipc uts net mnt cgroup; do test $(readlink /proc/self/ns/$n) = \
      $(RUN --rm --net-host BOX c readlink /proc/self/ns/$n) && echo $n; done; true",
     "RUN -d BOX c sleep 1000; p=/proc/$(ctr tasks ls | grep -w c | tr -s ' ' | cut -d' ' -f2)/ns; \
-     for n in pid ipc net uts; do test $(readlink $p/$n) = $(RUN --rm --with-ns $n:$p/$n BOX d readlink /proc/self/ns/$n) \
-     && echo $n; done; ctr tasks rm -f c >/dev/null; ctr c rm c",
+     for n in pid ipc network uts; do f=${n%work}; \
+     test $(readlink $p/$f) = $(RUN --rm --with-ns $n:$p/$f BOX d readlink /proc/self/ns/$f) && echo $n; done; ctr tasks rm -f c >/dev/null; ctr c rm c",
     "RUN --rm --uidmap 0:100000:5000 --gidmap 0:100000:5000 BOX c sh -c 'cat /proc/self/uid_map | tr -s \" \"; id -u; touch /f'",
 ];
 

@@ -127,7 +127,7 @@ fn limits(kubelet: &mut Kubelet) {
         *config.resources() = Resources {
             cpu_period: 100_000,
             cpu_quota: 50_000,
-            cpu_shares: 512,
+            cpu_shares: 2,
             memory_limit_in_bytes: 64 << 20,
             oom_score_adj: 500,
             cpuset_cpus: "0".to_owned(),
@@ -144,7 +144,7 @@ fn limits(kubelet: &mut Kubelet) {
     let linux = Some(Resources {
         cpu_period: 100_000,
         cpu_quota: 80_000,
-        cpu_shares: 1024,
+        cpu_shares: 262_144,
         memory_limit_in_bytes: 96 << 20,
         ..Resources::default()
     });

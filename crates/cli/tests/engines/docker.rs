@@ -84,12 +84,12 @@ const ENDINGS: Steps = &[
 ];
 
 const LIMITS: Steps = &[
-    "docker run -d --name limited --memory 64m --memory-swap 96m --memory-reservation 32m --pids-limit 33 --cpus 0.5 --cpu-shares 512 \
+    "docker run -d --name limited --memory 64m --memory-swap 96m --memory-reservation 32m --pids-limit 33 --cpus 0.5 --cpu-shares 2 \
      --cpuset-cpus 0 --ulimit nofile=111:222 --sysctl net.ipv4.ip_forward=0 --sysctl kernel.msgmax=1234 --shm-size 2m \
      --tmpfs /t:size=1m,mode=711 --oom-score-adj 77 box sleep 1000 >/dev/null",
     "docker exec limited sh -c \"$LIMITS\"; docker exec limited sh -c 'ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_forward; \
      cat /proc/sys/kernel/msgmax /proc/1/oom_score_adj; stat -c %a /t; grep -E \" /(t|dev/shm) \" /proc/mounts'",
-    "docker update --memory 32m --memory-swap 48m --pids-limit 44 --cpus 0.25 --cpu-shares 256 --cpuset-cpus 1 limited",
+    "docker update --memory 32m --memory-swap 48m --pids-limit 44 --cpus 0.25 --cpu-shares 262144 --cpuset-cpus 1 limited",
     "docker exec limited sh -c \"$LIMITS\"",
     "! docker run --rm --sysctl kernel.msgmax=word box true",
     "! docker run --rm --memory 1k box true",

@@ -60,7 +60,7 @@ const LIFE: Steps = &[
 ];
 
 const LIMITS: Steps = &[
-    "RUN --rm --memory 64m --pids-limit 33 --cpu-shares 512 box sh -c \
+    "RUN --rm --memory 64m --pids-limit 33 --cpu-shares 2 box sh -c \
      'cd /sys/fs/cgroup; cat memory.max pids.max cpu.weight || cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares'",
     "RUN --rm --ulimit nofile=111:222 --ulimit nproc=4096:4096 box sh -c 'ulimit -n; ulimit -Hn'",
     "RUN --rm --tmpfs /t:size=1m,mode=711 box sh -c 'stat -c %a /t; grep \" /t \" /proc/mounts | cut -d\" \" -f3,4'",

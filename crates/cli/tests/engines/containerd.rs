@@ -62,7 +62,7 @@ const LIFE: Steps = &[
     "ctr tasks kill c; ctr tasks exec --exec-id f c echo init heeds no SIGTERM",
     "ctr tasks kill -a -s KILL c; await 'ctr tasks ls | grep -q STOPPED'; ctr tasks rm c; echo $?; ctr c rm c",
     "RUN --rm BOX c sleep 1000 & await 'ctr tasks ls | grep -q RUNNING' && ctr tasks kill -s KILL c; wait $!; echo $?",
-    "RUN -d BOX c sh -c 'echo twice; exit 4'; await 'ctr tasks ls | grep -q STOPPED'; ctr tasks rm c; ctr tasks start c; echo $?",
+    "{ RUN -d BOX c sh -c 'echo twice; exit 4'; await 'ctr tasks ls | grep -q STOPPED'; ctr tasks rm c; ctr tasks start c; echo $?; } | sort",
     "ctr c rm c; ctr c ls -q; ctr tasks ls -q",
 ];
 

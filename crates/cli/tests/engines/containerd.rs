@@ -67,7 +67,7 @@ const LIFE: Steps = &[
 ];
 
 const LIMITS: Steps = &[
-    "RUN --rm --memory-limit 67108864 --cpus 0.5 --cpu-shares 512 BOX c sh -c \
+    "RUN --rm --memory-limit 67108864 --cpus 0.5 --cpu-shares 2 BOX c sh -c \
      'cd /sys/fs/cgroup; cat memory.max cpu.max cpu.weight'",
     "RUN --rm --device /dev/loop-control BOX c sh -c 'ls -l /dev/loop-control | cut -c1-10; cat /dev/loop-control'",
     "RUN --rm --mount type=tmpfs,dst=/t,options=size=1m:mode=711 BOX c sh -c \
@@ -115,8 +115,9 @@ const CHECKPOINT: Steps = &[
 
 /// A containerd with directories of its own.
 pub struct Containerd {
-    place: Place,
+    // It ends before its directory goes.
     _service: Service,
+    place: Place,
 }
 
 /// Imports an image as `docker save` writes it, of what is in `box`, with a command as a list of JSON.
@@ -169,7 +170,7 @@ impl Engine for Containerd {
         place.set("RUNTIME", runtime(name).display().to_string());
         place.set("UNIT", namespace);
         import(&place, BOX, "[\"sh\"]");
-        Self { place, _service: service }
+        Self { _service: service, place }
     }
 
     fn step(&self, step: &str) -> String {

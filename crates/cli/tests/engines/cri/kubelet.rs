@@ -25,8 +25,9 @@ const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
 /// A containerd with its CRI service in a network namespace of its own, and a transcript.
 pub struct Kubelet {
-    pub place: Place,
+    // It ends before its directory goes.
     _service: Service,
+    pub place: Place,
     said: String,
     by_systemd: bool,
     had_profile: bool,

@@ -10,9 +10,9 @@ use crate::child::{self, Child, Ends, Started};
 use crate::handle::{Handle, bundle_of};
 use crate::store::Saved;
 use crate::{
-    Checkpoint, Config, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger, Process,
-    Restore, Result, Signal, State, Stats, Status, cgroup, checkpoint, hooks, network, oci, rdt, resources,
-    start, stats,
+    Checkpoint, Config, Cost, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger,
+    Process, Restore, Result, Signal, State, Stats, Status, cgroup, checkpoint, hooks, network, oci, rdt,
+    resources, start, stats,
 };
 
 /// One container.
@@ -283,14 +283,17 @@ impl Container {
         Ok(Child::new(process, ends))
     }
 
-    /// Saves its processes to images, by the machine's CRIU, and ends them; or lets them go on, where that is asked for.
+    /// Saves its processes to images, by the machine's CRIU, and ends them; or lets them go on, where that is asked for. Tells what
+    /// that has cost.
     ///
-    /// A container that is left running, or whose checkpoint fails, goes on as before, paused if it was. One that was ended has stopped, and is
-    /// still to be destroyed. Everything that can be known beforehand is checked before anything is touched:
+    /// A container that is left running, or whose checkpoint fails, goes on as before, paused if it was.
+    /// One that was ended has stopped, and is still to be destroyed.
+    ///
+    /// Everything that can be known beforehand is checked before anything is touched:
     /// [`ErrorKind::Unsupported`] where CRIU is missing, too old, or cannot do what is asked for, or where the container has
     /// something that would not come back; [`ErrorKind::Paused`] where it is paused and CRIU could not save it so: on cgroup v1, or with
     /// control groups that are ignored. [`ErrorKind::Criu`] where CRIU fails; the message has the last lines of its log. Needs root.
-    pub fn checkpoint(&self, checkpoint: Checkpoint<'_>) -> Result<()> {
+    pub fn checkpoint(&self, checkpoint: Checkpoint<'_>) -> Result<Cost> {
         checkpoint::checkpoint(&self.0, checkpoint)
     }
 

@@ -53,7 +53,7 @@ mod status;
 mod store;
 mod time;
 
-pub use checkpoint::{Archive, CgroupMode, Checkpoint, NetworkLock, Progress, Restore};
+pub use checkpoint::{Archive, CgroupMode, Checkpoint, Cost, NetworkLock, Progress, Restore};
 pub use child::{Child, ExitStatus};
 pub use config::{
     Cgroup, Config, ConfigBuilder, Landlock, LandlockPath, LandlockPort, LandlockRules, LandlockRuleset,

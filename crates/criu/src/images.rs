@@ -126,7 +126,7 @@ fn parse(map: &[u8]) -> Option<(u32, u64)> {
 }
 
 /// The messages of an image. They come after two magic numbers, each after its length.
-fn messages(image: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn messages(image: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = image.get(8..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (length, after) = rest.split_first_chunk::<4>()?;

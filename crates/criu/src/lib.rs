@@ -9,6 +9,7 @@ mod error;
 mod images;
 mod log;
 pub mod rpc;
+mod stats;
 mod step;
 mod version;
 
@@ -16,5 +17,6 @@ pub use conversation::{Conversation, Event};
 pub use error::{Error, Result};
 pub use images::{Truncated, check_memory};
 pub use log::complaints;
+pub use stats::DumpStats;
 pub use step::Step;
 pub use version::Version;

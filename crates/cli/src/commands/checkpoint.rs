@@ -3,8 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use corten::{CgroupMode, Error, Id, NetworkLock, Progress, Runtime};
+use corten::{CgroupMode, Cost, Error, Id, NetworkLock, Progress, Runtime};
 
 use crate::archive::Export;
 use crate::error::{self, Result};
@@ -153,10 +155,13 @@ pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -
     let own = export.as_ref().and_then(Export::images);
     let images = image_path(own.or(arguments.image_path.as_deref()))?;
     let mut request = arguments.request(&images, status)?;
+    let display = Display::new();
     if std::io::stderr().is_terminal() {
-        request = request.on_progress(show());
+        request = request.on_progress(|progress| display.progress(progress));
     }
-    container.checkpoint(request)?;
+    let done = container.checkpoint(request);
+    display.end(&done);
+    done?;
     let exported = export.map_or(Ok(()), |export| export.write(&container, &images));
     if arguments.leave_running || arguments.pre_dump {
         return exported.map(|()| 0);
@@ -165,18 +170,47 @@ pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -
     exported.map(|()| 0)
 }
 
-/// Shows on a terminal how far a checkpoint is; a small one is done before there is anything to show.
-fn show() -> impl FnMut(Progress) + Send {
-    const MIB: u64 = 1 << 20;
-    let mut shown = false;
-    move |progress: Progress| {
+/// What a person sees on a terminal of a checkpoint; a small one is done before there is anything to show.
+struct Display {
+    start: Instant,
+    shown: AtomicBool,
+}
+
+const MIB: u64 = 1 << 20;
+
+impl Display {
+    fn new() -> Self {
+        Self { start: Instant::now(), shown: AtomicBool::new(false) }
+    }
+
+    fn progress(&self, progress: Progress) {
         let (written, resident) = (progress.written / MIB, progress.resident / MIB);
-        if !shown && written < 64 {
+        if written < 64 && !self.shown.load(Ordering::Relaxed) {
             return;
         }
-        shown = true;
-        // Whoever cannot see it needs no error.
-        let _ = write!(std::io::stderr(), "\r{written} MiB saved of up to {resident} MiB\x1b[K");
+        self.shown.store(true, Ordering::Relaxed);
+        let seconds = self.start.elapsed().as_secs();
+        self.write(&format!("{written} MiB saved of up to {resident} MiB, {seconds} s"));
+    }
+
+    /// The last line, which stays.
+    fn end(&self, done: &corten::Result<Cost>) {
+        if !self.shown.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(Cost { frozen, written, .. }) = done {
+            let (seconds, frozen) = (self.start.elapsed().as_secs_f64(), frozen.as_secs_f64());
+            let written = written / MIB;
+            self.write(&format!(
+                "{written} MiB saved in {seconds:.1} s; the container stood still for {frozen:.3} s"
+            ));
+        }
+        let _ = writeln!(std::io::stderr());
+    }
+
+    /// Whoever cannot see it needs no error.
+    fn write(&self, line: &str) {
+        let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
         let _ = std::io::stderr().flush();
     }
 }

@@ -8,6 +8,9 @@ use corten_testkit::Failed;
 /// are 2 or 262144: others mean other weights of cgroup v2 from runc 1.3 on.
 pub type Steps = &'static [&'static str];
 
+/// What `await` says of a command that does not succeed: wrong under either runtime.
+pub const NEVER: &str = "never came to be";
+
 /// An engine with a store of its own under one runtime. It goes with everything in it.
 pub trait Engine {
     /// How its client begins what it says of an error.
@@ -31,7 +34,7 @@ pub fn same<E: Engine>(steps: Steps) -> Result<(), Failed> {
         if std::env::var_os("CORTEN_ENGINES_SHOW").is_some() {
             eprintln!("$ {step}\n{expected}");
         }
-        if expected.contains(E::ERROR) != step.starts_with("! ") {
+        if expected.contains(NEVER) || expected.contains(E::ERROR) != step.starts_with("! ") {
             writeln!(differences, "$ {step}\nrunc itself:\n{expected}")?;
         }
         if expected != got {
@@ -62,4 +65,21 @@ pub fn plain(text: &str) -> String {
     }
     plain.pop();
     plain
+}
+
+/// A line without its time, and an error without the runtime's own words for it: they are not runc's, but its cause and what the
+/// engine makes of it are.
+pub fn cause(line: &str) -> String {
+    let line = line.strip_prefix("time=").map_or(line, |line| line.split_once(' ').unwrap_or_default().1);
+    let parts =
+        ["OCI runtime ", "failed: "].into_iter().try_fold(line, |rest, word| Some(rest.split_once(word)?.1));
+    let Some(words) = parts else { return format!("{line}\n") };
+    let before = &line[..line.len() - words.len()];
+    let mut last: Vec<&str> = words.rsplit(": ").take(2).collect();
+    last.reverse();
+    // The C library's words begin with a capital letter, Go's do not, and Rust's have the number.
+    let end = last.join(": ").to_lowercase();
+    let (cause, rest) = end.split_once(" (os error ").unwrap_or((&end, ""));
+    let rest = rest.split_once(')').unwrap_or_default().1;
+    format!("{before}{cause}{rest}\n")
 }

@@ -3,7 +3,7 @@
 use corten_testkit::Requirement;
 
 use super::Cases;
-use super::compare::{Engine, Steps};
+use super::compare::{Engine, Steps, cause};
 use super::place::{Place, Service, runtime};
 
 pub const NEEDS: &[Requirement] = &[
@@ -132,12 +132,14 @@ pub fn import(place: &Place, name: &str, command: &str) {
     ));
 }
 
-/// Starts a containerd in the place, by the words `under`, with what its configuration has beside the directories.
+/// Starts a containerd in the place, by the words `under`. Without a configuration of its CRI service it has none.
 /// `ctr` in the place talks to it.
-pub fn serve(place: &mut Place, namespace: &str, more: &str, under: &str) -> Service {
+pub fn serve(place: &mut Place, namespace: &str, cri: Option<&str>, under: &str) -> Service {
+    let disabled = if cri.is_some() { "" } else { "\"io.containerd.grpc.v1.cri\"" };
+    let cri = cri.unwrap_or_default();
     let config = format!(
-        "version = 2\nroot = \"{}\"\nstate = \"{}\"\n[grpc]\naddress = \"{}\"\n\
-         [plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{}\"\n{more}",
+        "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = [{disabled}]\n[grpc]\naddress = \"{}\"\n\
+         [plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{}\"\n{cri}",
         place.path("root"),
         place.path("state"),
         place.path("socket"),
@@ -148,7 +150,6 @@ pub fn serve(place: &mut Place, namespace: &str, more: &str, under: &str) -> Ser
     std::fs::create_dir(place.path("tmp")).unwrap();
     place.set("TMPDIR", place.path("tmp"));
     place.set("CONTAINERD_NAMESPACE", namespace.to_owned());
-    place.program("await", "exec timeout 900 sh -c \"until $1; do :; done\"");
     place.service("containerd", &format!("{under} containerd --config config.toml"), "socket")
 }
 
@@ -166,7 +167,7 @@ impl Engine for Containerd {
     fn start(name: &str) -> Self {
         let mut place = Place::new();
         let namespace = format!("corten-engines-{}", place.name());
-        let service = serve(&mut place, &namespace, "", "");
+        let service = serve(&mut place, &namespace, None, "");
         place.set("RUNTIME", runtime(name).display().to_string());
         place.set("UNIT", namespace);
         import(&place, BOX, "[\"sh\"]");
@@ -182,22 +183,6 @@ impl Engine for Containerd {
 }
 
 const BOX: &str = "docker.io/library/box:latest";
-
-/// A line without its time, and an error without the runtime's own words for it: they are not runc's, but its cause and what the engine makes of it are.
-pub fn cause(line: &str) -> String {
-    let line = line.strip_prefix("time=").map_or(line, |line| line.split_once(' ').unwrap_or_default().1);
-    let parts =
-        ["OCI runtime ", "failed: "].into_iter().try_fold(line, |rest, word| Some(rest.split_once(word)?.1));
-    let Some(words) = parts else { return format!("{line}\n") };
-    let before = &line[..line.len() - words.len()];
-    let mut last: Vec<&str> = words.rsplit(": ").take(2).collect();
-    last.reverse();
-    // The C library's words begin with a capital letter, Go's do not, and Rust's have the number.
-    let end = last.join(": ").to_lowercase();
-    let (cause, rest) = end.split_once(" (os error ").unwrap_or((&end, ""));
-    let rest = rest.split_once(')').unwrap_or_default().1;
-    format!("{before}{cause}{rest}\n")
-}
 
 impl Drop for Containerd {
     fn drop(&mut self) {

@@ -3,8 +3,13 @@
 use corten_testkit::Requirement;
 
 use super::Cases;
-use super::compare::{Engine, Steps};
+use super::compare::{Engine, Steps, cause};
+use super::containerd::serve;
 use super::place::{Place, Service, by_systemd, runtime};
+
+mod swarm;
+
+pub use swarm::{CASES as SWARM, Swarm};
 
 pub const NEEDS: &[Requirement] = &[
     Requirement::Root,
@@ -157,8 +162,49 @@ const FILES: &str = "cd /sys/fs/cgroup; for f in memory.max memory.swap.max memo
     */memory.limit_in_bytes */memory.memsw.limit_in_bytes */memory.soft_limit_in_bytes */pids.max */cpu.cfs_quota_us \
     */cpu.shares */cpuset.cpus; do test ! -e $f || echo $f $(cat $f); done";
 
-/// Waits until a command of the shell succeeds; that it never does is an error under either runtime.
-const AWAIT: &str = "timeout 600 sh -c \"until { $1; } >/dev/null 2>&1; do :; done\" || echo 'Error response from daemon: never'";
+impl Docker {
+    /// With containers of that runtime, on what seems to be a machine of its own.
+    fn on(name: &str, host: &str) -> Self {
+        let mut place = Place::new();
+        let socket = format!("unix://{}", place.path("docker.sock"));
+        place.write("daemon.json", &daemon(&place, name, &socket).to_string());
+        place.write("Dockerfile", DOCKERFILE);
+        place.write("compose.yaml", SERVICES);
+        place.set("LIMITS", FILES.to_owned());
+        place.set("DOCKER_HOST", socket);
+        place.set("DOCKER_BUILDKIT", "0".to_owned());
+        place.set("DOCKER_CONFIG", place.path("config"));
+        place.set("HOST", host.to_owned());
+        let containerd = serve(&mut place, "moby", None, OWN);
+        let dockerd = place.service("dockerd", DOCKERD, "docker.sock");
+        let docker = Self { _dockerd: dockerd, _containerd: containerd, place };
+        docker.place.must("tar -C box -c . | docker import - box >/dev/null");
+        docker
+    }
+}
+
+/// What dockerd is told.
+fn daemon(place: &Place, name: &str, socket: &str) -> serde_json::Value {
+    let mut daemon = serde_json::json!({
+        "data-root": place.path("data"),
+        "exec-root": place.path("exec"),
+        "pidfile": place.path("docker.pid"),
+        "hosts": [socket],
+        "default-runtime": name,
+        "containerd": place.path("socket"),
+    });
+    // Systemd takes away the groups that docker lets it make.
+    if by_systemd() {
+        daemon["exec-opts"] = serde_json::json!(["native.cgroupdriver=systemd"]);
+    } else {
+        daemon["cgroup-parent"] = serde_json::json!(place.group());
+    }
+    // Docker has one of the name runc, and takes no other for it.
+    if name != "runc" {
+        daemon["runtimes"] = serde_json::json!({ name: { "path": runtime(name) } });
+    }
+    daemon
+}
 
 /// A dockerd, and where it keeps everything.
 pub struct Docker {
@@ -170,73 +216,24 @@ pub struct Docker {
 
 /// Bridges, rules of the firewall and addresses go with the network namespace, and what is mounted with the other. The two
 /// directories are those where dockerd and containerd's shims make sockets, whatever they are told.
-const CONTAINERD: &str = "unshare --net --mount --propagation private sh -ec 'echo $$ >containerd.pid; ip link set lo up; \
-    for directory in /run/docker /run/containerd; do mkdir -p $directory; mount -t tmpfs corten-docker $directory; done; \
-    exec containerd --config ./containerd.toml'";
+const OWN: &str = "unshare --net --mount --uts --propagation private sh -ec 'echo $$ >containerd.pid; ip link set lo up; \
+    hostname \"$HOST\"; for directory in /run/docker /run/containerd; do mkdir -p $directory; mount -t tmpfs corten-docker $directory; \
+    done; exec \"$@\"' sh";
 
 /// One that it started itself would have 15 seconds to answer, whatever the machine.
 const DOCKERD: &str =
-    "nsenter --net --mount --target $(cat containerd.pid) dockerd --config-file \"$PWD/daemon.json\"";
+    "nsenter --net --mount --uts --target $(cat containerd.pid) dockerd --config-file \"$PWD/daemon.json\"";
 
 impl Engine for Docker {
     const ERROR: &str = "Error response from daemon: ";
 
     fn start(name: &str) -> Self {
-        let mut place = Place::new();
-        let path = |name: &str| place.path(name);
-        let host = format!("unix://{}", path("docker.sock"));
-        let mut daemon = serde_json::json!({
-            "data-root": path("data"),
-            "exec-root": path("exec"),
-            "pidfile": path("docker.pid"),
-            "hosts": [host],
-            "default-runtime": name,
-            "containerd": path("containerd.sock"),
-        });
-        // Systemd takes away the groups that docker lets it make.
-        if by_systemd() {
-            daemon["exec-opts"] = serde_json::json!(["native.cgroupdriver=systemd"]);
-        } else {
-            daemon["cgroup-parent"] = serde_json::json!(place.group());
-        }
-        // Docker has one of the name runc, and takes no other for it.
-        if name != "runc" {
-            daemon["runtimes"] = serde_json::json!({ name: { "path": runtime(name) } });
-        }
-        let config = path("config");
-        place.write("daemon.json", &daemon.to_string());
-        place.program("await", AWAIT);
-        let containerd = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n",
-            place.path("containerd"),
-            place.path("containerd-state"),
-            place.path("containerd.sock"),
-        );
-        place.write("containerd.toml", &containerd);
-        place.write("Dockerfile", DOCKERFILE);
-        place.write("compose.yaml", SERVICES);
-        place.set("LIMITS", FILES.to_owned());
-        place.set("DOCKER_HOST", host);
-        place.set("DOCKER_BUILDKIT", "0".to_owned());
-        place.set("DOCKER_CONFIG", config);
-        let containerd = place.service("containerd", CONTAINERD, "containerd.sock");
-        let dockerd = place.service("dockerd", DOCKERD, "docker.sock");
-        let docker = Self { _dockerd: dockerd, _containerd: containerd, place };
-        docker.place.must("tar -C box -c . | docker import - box >/dev/null");
-        docker
+        Self::on(name, "host")
     }
 
     fn step(&self, step: &str) -> String {
-        self.place.says(step).lines().map(|line| format!("{}\n", cause(line))).collect()
+        self.place.says(step).lines().map(cause).collect()
     }
-}
-
-/// What docker makes of a runtime's error, and the cause at its end: the words between are the runtime's own.
-fn cause(line: &str) -> String {
-    let Some((before, rest)) = line.split_once("OCI runtime ") else { return line.to_owned() };
-    let what = rest.split(": ").next().unwrap_or_default();
-    let end: Vec<_> = rest.rsplitn(3, ": ").take(2).collect();
-    format!("{before}OCI runtime {what}: {}", end.into_iter().rev().collect::<Vec<_>>().join(": "))
 }
 
 impl Drop for Docker {

@@ -14,7 +14,7 @@ use corten_testkit::{Requirement, Suite};
 
 use compare::{Engine, Steps, same};
 use containerd::Containerd;
-use docker::Docker;
+use docker::{Docker, Swarm};
 use podman::Podman;
 
 /// Cases of one engine, with what one needs beside what all of them need.
@@ -47,5 +47,6 @@ fn main() -> ExitCode {
         suite.needs(&[cri::NEEDS, more].concat(), name, move || cri::same(case, by_systemd))
     });
     let suite = with::<Docker>(suite, docker::NEEDS, docker::CASES);
+    let suite = with::<Swarm>(suite, docker::NEEDS, docker::SWARM);
     suite.one_at_a_time().run()
 }

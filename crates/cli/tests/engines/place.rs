@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corten_testkit::{Scratch, corten, patience};
 
-use super::compare::plain;
+use super::compare::{NEVER, plain};
 
 /// A root file system of busybox in `box`.
 const BOX: &str = "mkdir -p box/bin box/etc box/tmp && cp $(command -v busybox) box/bin/busybox && \
@@ -28,6 +28,12 @@ impl Place {
         let place = Self { scratch: Scratch::new().unwrap(), environment: Vec::new() };
         fs::create_dir(place.path("bin")).unwrap();
         place.must(BOX);
+        // Waits until a command of the shell succeeds.
+        let limit = patience(60).as_secs();
+        let until = format!(
+            "timeout {limit} sh -c \"until {{ $1; }} >/dev/null 2>&1; do :; done\" || echo \"$1 {NEVER}\""
+        );
+        place.program("await", &until);
         place
     }
 

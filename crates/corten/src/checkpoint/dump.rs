@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use corten_cgroups::Group;
 use corten_criu::rpc::{self, Features, Kind, Options, PageServer};
-use corten_criu::{Event, Version};
+use corten_criu::{DumpStats, Event, Version};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use super::criu::{Criu, Directory, LOG_LEVEL, Order, Setting, number};
-use super::options::{CgroupMode, Checkpoint, NetworkLock, Progress};
+use super::options::{CgroupMode, Checkpoint, Cost, NetworkLock, Progress};
 use super::{mounts, processes};
 use crate::handle::Handle;
 use crate::store::{Saved, SavedInit};
@@ -38,7 +38,7 @@ const OFTEN: Duration = Duration::from_millis(200);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Saves the processes of a container; see [`Container::checkpoint`](crate::Container::checkpoint).
-pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Result<()> {
+pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Result<Cost> {
     let lock = container.store.lock()?;
     let saved = container.refresh()?;
     let status = container.status_of(&saved)?;
@@ -88,9 +88,19 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     drop(lock);
     match pidfd {
         // CRIU has killed it, and may have returned first.
-        Some(pidfd) if progress.stops => child::ended(&pidfd, Some(DEADLINE)).map(drop),
-        _ => Ok(()),
+        Some(pidfd) if progress.stops => child::ended(&pidfd, Some(DEADLINE)).map(drop)?,
+        _ => {}
     }
+    Ok(cost(work.as_ref().unwrap_or(&images)))
+}
+
+/// What CRIU has measured, in its working directory.
+fn cost(work: &Directory) -> Cost {
+    let stats = DumpStats::read(&work.path);
+    stats.map_or_else(Cost::default, |stats| Cost {
+        frozen: stats.frozen,
+        written: stats.pages_written.saturating_mul(rustix::param::page_size() as u64),
+    })
 }
 
 /// CRIU works in the processes themselves: those that are paused it lets go for as long as it holds each by itself, where it is told

@@ -11,5 +11,5 @@ mod restore;
 pub use archive::Archive;
 pub(crate) use archive::export;
 pub(crate) use dump::checkpoint;
-pub use options::{CgroupMode, Checkpoint, NetworkLock, Progress, Restore};
+pub use options::{CgroupMode, Checkpoint, Cost, NetworkLock, Progress, Restore};
 pub(crate) use restore::restore;

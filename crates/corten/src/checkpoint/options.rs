@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::{Error, Result, Stdio};
 
@@ -72,6 +73,16 @@ pub struct Progress {
     /// Bytes of memory that the container's processes had when it began; pages that are shared count more than once, and
     /// those of files, which need not be saved, count as well.
     pub resident: u64,
+}
+
+/// What a checkpoint has cost, as CRIU tells it in its statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// How long the processes stood still; zero where CRIU does not tell.
+    pub frozen: Duration,
+    /// Bytes of memory that were written, here or to a page server; zero where CRIU does not tell.
+    pub written: u64,
 }
 
 /// What a checkpoint is asked for, see [`Container::checkpoint`](crate::Container::checkpoint).

@@ -10,8 +10,8 @@ use prost::Message;
 
 use super::grpc::{self, Refusal};
 use super::messages::*;
-use crate::compare::plain;
-use crate::containerd::{cause, empty, import, serve};
+use crate::compare::{cause, plain};
+use crate::containerd::{empty, import, serve};
 use crate::place::{Place, Service, runtime};
 
 pub const BOX: &str = "docker.io/library/box:latest";
@@ -66,7 +66,7 @@ impl Kubelet {
             place.path("cni"),
             runtime(name).display(),
         );
-        let service = serve(&mut place, "k8s.io", &config, "unshare --net");
+        let service = serve(&mut place, "k8s.io", Some(&config), "unshare --net");
         import(&place, BOX, "[\"sh\"]");
         import(&place, PAUSE, "[\"sleep\",\"1000000\"]");
         Self { place, _service: service, said: String::new(), by_systemd, had_profile }

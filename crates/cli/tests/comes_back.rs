@@ -65,6 +65,29 @@ fn much_memory_comes_back() -> Outcome {
     Ok(())
 }
 
+/// What the container's own network namespace has comes back where that is asked for; else it has what a new one has.
+fn a_network_comes_back_new_or_whole() -> Outcome {
+    let stage = keeping(LITTLE, |_| {});
+    stage.starts();
+    let ip = |arguments: &[&str]| {
+        let state: Value = stage.does(&["state", stage.id()]).json().unwrap();
+        let path = format!("--net=/proc/{}/ns/net", state["pid"]);
+        let output = Command::new("nsenter").arg(path).arg("ip").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    ip(&["address", "add", "10.9.8.7/32", "dev", "lo"]);
+    there_and_back(&stage, &["--keep-network"]);
+    let kept = ip(&["address"]);
+    assert!(kept.contains("10.9.8.7") && kept.contains("LOOPBACK,UP"), "{kept}");
+    there_and_back(&stage, &[]);
+    let new = ip(&["address"]);
+    assert!(!new.contains("10.9.8.7") && new.contains("LOOPBACK,UP") && new.contains("127.0.0.1"), "{new}");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
 /// `criu lazy-pages`, which ends with the test.
 struct Pages(Child);
 
@@ -185,9 +208,18 @@ fn main() -> ExitCode {
         Requirement::Path("/run/systemd/system"),
         Requirement::CgroupV2("pids"),
     ];
+    // CRIU has them tell what there is.
+    let tools = &[
+        Requirement::Root,
+        Requirement::Criu(&[]),
+        Requirement::Program("ip"),
+        Requirement::Program("iptables-save"),
+        Requirement::Program("nsenter"),
+    ];
     let lazy = &[Requirement::Root, Requirement::Criu(&["uffd-noncoop"])];
     let suite = Suite::new()
         .needs(fit, "what_it_may_do_comes_back", what_it_may_do_comes_back)
+        .needs(tools, "a_network_comes_back_new_or_whole", a_network_comes_back_new_or_whole)
         .needs(fit, "much_memory_comes_back", much_memory_comes_back)
         .needs(lazy, "memory_follows_later", memory_follows_later)
         .needs(systemd, "a_unit_of_systemd_comes_back", a_unit_of_systemd_comes_back);

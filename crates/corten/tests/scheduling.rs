@@ -306,6 +306,9 @@ fn open_to_all(stage: &Stage) {
     fs::set_permissions(stage.bundle.path(), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Not every kernel gives groups shares of real time (`CONFIG_RT_GROUP_SCHED`).
+const RT_GROUPS: [Requirement; 1] = [Requirement::Path("/sys/fs/cgroup/cpu/cpu.rt_runtime_us")];
+
 fn main() -> ExitCode {
     let cases: &[Case] = &[
         ("ordinary_policies_arrive", ordinary_policies_arrive),
@@ -327,7 +330,11 @@ fn main() -> ExitCode {
         .iter()
         .fold(common::suite(), add)
         .seeing(View::V2, root, "real_time_policies_arrive", real_time_policies_arrive)
-        .needs(&v1("cpu"), "a_v1_group_needs_real_time_bandwidth", a_v1_group_needs_real_time_bandwidth)
+        .needs(
+            &[&v1("cpu")[..], &RT_GROUPS].concat(),
+            "a_v1_group_needs_real_time_bandwidth",
+            a_v1_group_needs_real_time_bandwidth,
+        )
         .needs(&v1("cpuset"), "a_deadline_needs_every_cpu", a_deadline_needs_every_cpu)
         .run()
 }

@@ -88,6 +88,13 @@ fn begin(channel: &mut Channel, task: Task) -> Result<()> {
             }
             channel.send(&Report::Prepared, None)
         }
+        Task::Loopback(namespace) => {
+            let namespace = namespace.take()?;
+            corten_sys::namespace::join(&proof, namespace.as_fd(), Namespaces::NET)
+                .doing(|| "join the container's network namespace")?;
+            corten_sys::network::loopback_up().doing(|| "bring the loopback interface up")?;
+            channel.send(&Report::Prepared, None)
+        }
     }
 }
 

@@ -70,9 +70,12 @@ pub struct Checkpoint {
     /// How control groups are saved: soft, full, strict or ignore
     #[arg(long, value_name = "MODE")]
     manage_cgroups_mode: Option<String>,
-    /// Save a namespace of this kind without what is in it: network
+    /// Save a namespace of this kind without what is in it: network, which is the default
     #[arg(long, value_name = "KIND")]
     empty_ns: Vec<String>,
+    /// Save the interfaces, addresses and rules of the container's own network namespace, too
+    #[arg(long, conflicts_with = "empty_ns")]
+    keep_network: bool,
     /// Punch memory that is saved again out of the parent's images
     #[arg(long)]
     auto_dedup: bool,
@@ -88,13 +91,14 @@ pub fn image_path(given: Option<&Path>) -> Result<PathBuf> {
         .map_err(|source| error::Error::System { what: format!("find {}", path.display()), source })
 }
 
-/// Whether the network namespace is to be empty; there is no other that can be.
-pub fn empty_network(kinds: &[String]) -> Result<bool> {
+/// Whether the network namespace is to be empty; there is no other that can be. As with runc it is, unless that is asked for: an engine
+/// that put interfaces there does so again.
+pub fn empty_network(kinds: &[String], keep: bool) -> Result<bool> {
     match kinds.iter().flat_map(|kinds| kinds.split(',')).find(|kind| *kind != "network") {
         Some(other) => {
             Err(error::Error::usage(format!("namespace {other:?} is not supported by --empty-ns")))
         }
-        None => Ok(!kinds.is_empty()),
+        None => Ok(!keep),
     }
 }
 
@@ -111,7 +115,7 @@ impl Checkpoint {
             .lazy_pages(self.lazy_pages)
             .file_locks(self.file_locks)
             .pre_dump(self.pre_dump)
-            .empty_network(empty_network(&self.empty_ns)?)
+            .empty_network(empty_network(&self.empty_ns, self.keep_network)?)
             .auto_dedup(self.auto_dedup);
         if let Some(path) = &self.work_path {
             request = request.work_directory(path);
@@ -230,8 +234,9 @@ mod tests {
 
     #[test]
     fn only_a_network_can_be_empty() {
-        assert!(empty_network(&["network".to_owned()]).unwrap());
-        assert!(!empty_network(&[]).unwrap());
-        assert!(empty_network(&["network,ipc".to_owned()]).is_err());
+        assert!(empty_network(&["network".to_owned()], false).unwrap());
+        assert!(empty_network(&[], false).unwrap());
+        assert!(!empty_network(&[], true).unwrap());
+        assert!(empty_network(&["network,ipc".to_owned()], false).is_err());
     }
 }

@@ -73,9 +73,12 @@ pub struct Restore {
     /// Refused: CRIU can restore no root that was changed without pivot_root(2)
     #[arg(long)]
     no_pivot: bool,
-    /// Make a namespace of this kind without what was in it: network
+    /// Make a namespace of this kind without what was in it: network, which is the default
     #[arg(long, value_name = "KIND")]
     empty_ns: Vec<String>,
+    /// Restore what `checkpoint --keep-network` has saved of a network namespace, too
+    #[arg(long, conflicts_with = "empty_ns")]
+    keep_network: bool,
     /// Punch memory out of the images as it is restored
     #[arg(long)]
     auto_dedup: bool,
@@ -102,7 +105,7 @@ impl Restore {
             .external_unix_sockets(self.ext_unix_sk)
             .shell_job(self.shell_job)
             .file_locks(self.file_locks)
-            .empty_network(empty_network(&self.empty_ns)?)
+            .empty_network(empty_network(&self.empty_ns, self.keep_network)?)
             .auto_dedup(self.auto_dedup)
             .lazy_pages(self.lazy_pages);
         if let Some(path) = &self.work_path {

@@ -19,7 +19,7 @@ use super::options::{CgroupMode, Checkpoint, Cost, NetworkLock, Progress};
 use super::{mounts, processes};
 use crate::handle::Handle;
 use crate::store::{Saved, SavedInit};
-use crate::{Error, ErrorKind, Namespace, Result, Status, child, plan};
+use crate::{Config, Error, ErrorKind, Namespace, Result, Status, child, plan};
 
 /// Name of CRIU's log.
 const LOG: &str = "dump.log";
@@ -65,7 +65,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let images = Directory::make(&request.images)?;
     let work = request.work.as_deref().map(Directory::make).transpose()?;
     check_parent(&request, &images)?;
-    let mut options = options(&request, &criu, init.pid);
+    let mut options = options(&request, &criu, &saved.config, init.pid);
     options.config_file = config_file;
     options.freeze_cgroup = freezer;
     let told = describe(&saved, init, group.as_ref(), &mut options)?;
@@ -199,7 +199,7 @@ fn check_parent(request: &Checkpoint<'_>, images: &Directory) -> Result<()> {
 }
 
 /// What CRIU is asked for, but for the container's own.
-fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, pid: i32) -> Options {
+fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, config: &Config, pid: i32) -> Options {
     // With the option "lazy pages" the address is where they are served.
     let server = request.page_server.as_ref();
     Options {
@@ -225,7 +225,7 @@ fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, pid: i32) -> Options {
         }),
         parent_img: request.parent.as_ref().map(|parent| parent.to_string_lossy().into_owned()),
         track_mem: (request.pre_dump || request.parent.is_some()).then_some(true),
-        empty_ns: request.empty_network.then(network_bit),
+        empty_ns: empties(request.empty_network, config).then(network_bit),
         manage_cgroups: Some(request.cgroups != Some(CgroupMode::Ignore)),
         manage_cgroups_mode: request.cgroups.map(cgroup_mode),
         network_lock: request.network_lock.map(|method| {
@@ -242,6 +242,11 @@ fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, pid: i32) -> Options {
 
 /// The first CRIU that writes to the status descriptor itself.
 const STATUS_FD: Version = Version::new(3, 15, 0);
+
+/// Whether the network namespace is saved empty: only one of the container's own is saved at all.
+pub(super) fn empties(asked: bool, config: &Config) -> bool {
+    asked && config.namespaces().is_new(Namespace::Net)
+}
 
 /// `CLONE_NEWNET`.
 pub(super) fn network_bit() -> u32 {
@@ -331,7 +336,7 @@ fn file_outside(pid: i32, number: usize, table: &str) -> Option<String> {
 }
 
 /// Options that go before those of this program: the annotation's file, or the machine's.
-pub(super) fn config_file(config: &crate::Config) -> Result<Option<String>> {
+pub(super) fn config_file(config: &Config) -> Result<Option<String>> {
     const ANNOTATION: &str = "org.criu.config";
     const DEFAULT: &str = "/etc/criu/runc.conf";
     match config.annotations().get(ANNOTATION).map(String::as_str) {

@@ -252,7 +252,7 @@ impl<'a> Checkpoint<'a> {
         self
     }
 
-    /// Saves a network namespace without what is in it: whoever restores it will put interfaces there.
+    /// Saves a network namespace of the container's own without what is in it: whoever restores it will put interfaces there.
     pub fn empty_network(mut self, yes: bool) -> Self {
         self.empty_network = yes;
         self
@@ -385,7 +385,8 @@ impl Restore {
         self
     }
 
-    /// Makes the network namespace without what was in it; hooks can put interfaces there.
+    /// Makes the network namespace of the container's own without what was in it, with the loopback interface up; hooks can put
+    /// others there.
     pub fn empty_network(mut self, yes: bool) -> Self {
         self.empty_network = yes;
         self

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::criu::{Criu, Directory, LOG_LEVEL, Order, Prepared, Setting};
-use super::dump::{DESCRIPTORS, EXTERNAL_NET, EXTERNAL_PID, cgroup_mode, config_file, network_bit};
+use super::dump::{DESCRIPTORS, EXTERNAL_NET, EXTERNAL_PID, cgroup_mode, config_file, empties, network_bit};
 use super::mounts;
 use super::options::{CgroupMode, Restore};
 use crate::child::{self, Started};
@@ -52,8 +52,17 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     let crius = prepared.pid();
     let group = cgroup::make_around(container, &mut saved, &lock, crius)?;
     let console = request.console_socket.take();
-    let mut restoring =
-        Restoring { container, saved, group, lock: Some(lock), init: None, console, terminal: None };
+    let empty_network = empties(request.empty_network, &saved.config);
+    let mut restoring = Restoring {
+        container,
+        saved,
+        group,
+        lock: Some(lock),
+        init: None,
+        console,
+        terminal: None,
+        empty_network,
+    };
     match restoring.carry_out(prepared, &request, options, inherited, (&images, work.as_ref())) {
         Ok(()) => {}
         Err(error) => {
@@ -130,7 +139,7 @@ fn options(request: &Restore, config: &Config) -> Options {
         lsm_mount_context: request.lsm_mount_context.clone(),
         mntns_compat_mode: mounts::follow_the_host(config).then_some(true),
         external: request.veths.iter().map(veth).collect(),
-        empty_ns: request.empty_network.then(network_bit),
+        empty_ns: empties(request.empty_network, config).then(network_bit),
         manage_cgroups: Some(manages(request, config)),
         manage_cgroups_mode: request
             .cgroups
@@ -259,6 +268,7 @@ struct Restoring<'a> {
     init: Option<(i32, OwnedFd)>,
     console: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
+    empty_network: bool,
 }
 
 impl Restoring<'_> {
@@ -312,6 +322,7 @@ impl Restoring<'_> {
         match step {
             Step::SetupNamespaces => {
                 self.known(pid, true)?;
+                self.loopback()?;
                 let pid = self.init.as_ref().map(|(pid, _)| *pid);
                 let state = self.container.oci_state_of(&self.saved.config, "creating", pid);
                 hooks::run_before_pivot(&self.saved.config, &state)
@@ -340,15 +351,28 @@ impl Restoring<'_> {
         if !root && paths.is_empty() {
             return Ok(());
         }
-        let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
-        let path = format!("/proc/{pid}/ns/mnt");
-        let namespace = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::io(format!("open {path}"), errno))?;
+        let namespace = self.namespace("mnt")?;
         Ready::start(&self.container.home.launcher)?.seal(
             namespace,
             root,
             paths.iter().map(Into::into).collect(),
         )
+    }
+
+    /// A network namespace that comes back empty has what a new one has: hooks and connections find the loopback interface up.
+    fn loopback(&self) -> Result<()> {
+        if !self.empty_network {
+            return Ok(());
+        }
+        Ready::start(&self.container.home.launcher)?.loopback(self.namespace("net")?)
+    }
+
+    /// A namespace of the first process.
+    fn namespace(&self, name: &str) -> Result<OwnedFd> {
+        let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
+        let path = format!("/proc/{pid}/ns/{name}");
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::io(format!("open {path}"), errno))
     }
 
     /// Saves the first process, so that it can be found after a crash, and whether it is still on its way.

@@ -108,6 +108,13 @@ impl Ready {
         self.task(fds, &Task::Seal(seal), &Event::Prepared).map(drop)
     }
 
+    /// Has stage 1 bring the loopback interface of a network namespace up.
+    pub(crate) fn loopback(self, namespace: OwnedFd) -> Result<()> {
+        let mut fds = Descriptors(Vec::new());
+        let task = Task::Loopback(fds.push(namespace));
+        self.task(fds, &task, &Event::Prepared).map(drop)
+    }
+
     /// Gives stage 1 a task of its own, and returns when it has come to where it should.
     fn task(mut self, fds: Descriptors, task: &Task, until: &Event) -> Result<Conversation> {
         let Some(mut channel) = self.channel.take() else { return Err(silence()) };

@@ -93,11 +93,20 @@ fn programs(root: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, String> {
     for directory in ["crates/corten/tests", "crates/cli/tests"].map(|name| root.join(name)) {
         for path in list(&directory)? {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let files = if path.is_dir() { list(&path)? } else { vec![path] };
+            let files = below(path)?;
             programs.entry(name).or_default().extend(files);
         }
     }
     Ok(programs)
+}
+
+/// The file, or all that are in the directory and those below it.
+fn below(path: PathBuf) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return Ok(vec![path]);
+    }
+    let files: Result<Vec<_>, _> = list(&path)?.into_iter().map(below).collect();
+    Ok(files?.concat())
 }
 
 fn list(directory: &Path) -> Result<Vec<PathBuf>, String> {

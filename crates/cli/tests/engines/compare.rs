@@ -1,6 +1,7 @@
 //! The same steps under two runtimes.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use corten_testkit::Failed;
 
@@ -27,13 +28,10 @@ pub trait Engine {
 pub fn same<E: Engine>(steps: Steps) -> Result<(), Failed> {
     let [theirs, ours] = ["runc", "corten"].map(|runtime| {
         let engine = E::start(runtime);
-        steps.iter().map(|step| engine.step(step.trim_start_matches("! "))).collect::<Vec<_>>()
+        steps.iter().map(|step| run(&engine, runtime, step)).collect::<Vec<_>>()
     });
     let mut differences = String::new();
     for (step, (expected, got)) in steps.iter().zip(theirs.into_iter().zip(ours)) {
-        if std::env::var_os("CORTEN_ENGINES_SHOW").is_some() {
-            eprintln!("$ {step}\n{expected}");
-        }
         if expected.contains(NEVER) || expected.contains(E::ERROR) != step.starts_with("! ") {
             writeln!(differences, "$ {step}\nrunc itself:\n{expected}")?;
         }
@@ -42,6 +40,16 @@ pub fn same<E: Engine>(steps: Steps) -> Result<(), Failed> {
         }
     }
     if differences.is_empty() { Ok(()) } else { Err(differences.into()) }
+}
+
+/// One step; with `CORTEN_ENGINES_SHOW` in the environment all are shown as they go.
+fn run<E: Engine>(engine: &E, runtime: &str, step: &str) -> String {
+    let start = Instant::now();
+    let said = engine.step(step.trim_start_matches("! "));
+    if std::env::var_os("CORTEN_ENGINES_SHOW").is_some() {
+        eprintln!("{runtime}, {:.1} s $ {step}\n{said}", start.elapsed().as_secs_f64());
+    }
+    said
 }
 
 /// The text without what differs from one run to the next: ids, and the runtime's name.

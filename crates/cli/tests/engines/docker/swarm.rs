@@ -6,23 +6,23 @@ use crate::compare::{Engine, Steps};
 
 pub const CASES: Cases = &[("docker::swarm", SERVICE, &[])];
 
-/// In the steps, `$WORKER` is the other machine's docker, and `await-tasks` waits until the service's tasks that run are so many
-/// on the one and on the other.
+/// In the steps, `$WORKER` is the other machine's docker, `await-running` waits until so many tasks of the service `web` run, and
+/// `one` has a command for one of them, wherever it is.
 const SERVICE: Steps = &[
     "docker swarm init --advertise-addr 10.98.0.1 >/dev/null; docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.Managers}}'",
     "docker -H $WORKER swarm join --token $(docker swarm join-token -q worker) 10.98.0.1:2377; \
      await 'docker node ls --format \"{{.Hostname}} {{.Status}}\" | grep \"worker Ready\"'; \
      docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}' | sort",
     "echo word | docker secret create secret - >/dev/null; docker network create -d overlay net >/dev/null; docker network ls --format '{{.Name}} {{.Scope}}' | sort",
-    "docker service create -d -q --no-resolve-image --name web --replicas 3 --limit-memory 64m --limit-cpu 0.5 --limit-pids 33 \
-     --env V=1 --secret secret --network net --init --hostname '{{.Node.Hostname}}-{{.Task.Slot}}' --stop-grace-period 1s \
+    "docker service create -d -q --no-resolve-image --name web --replicas 3 --limit-memory 64m --limit-cpu 0.5 --limit-pids 33 --endpoint-mode dnsrr \
+     --env V=1 --secret secret --network net --init --hostname '{{.Service.Name}}-{{.Task.Slot}}' --stop-grace-period 1s \
      --health-cmd 'test -e /tmp/p' --health-interval 1s --update-order start-first \
      box sh -c 'echo $V >/tmp/p; exec httpd -f -h /tmp' >/dev/null; await-running 3",
     "docker service ls --format '{{.Name}} {{.Mode}} {{.Replicas}} {{.Image}}'; docker service ps --format '{{.Name}} {{.DesiredState}} {{.Error}}' web | sort",
     "for h in $DOCKER_HOST $WORKER; do for c in $(docker -H $h ps -q); do \
      docker -H $h exec $c sh -c \"$LIMITS; hostname; cat /run/secrets/secret /proc/1/comm; id -u\"; done; done | sort",
-    // By the name of the service, and by one of a task.
-    "docker exec $(docker ps -q | head -1) sh -c 'wget -qO- http://web/p; for i in $(nslookup tasks.web | grep -c 10.0.); do echo $i; done'",
+    // The name of the service stands for all its tasks: an address of one service for all of them needs the kernel's IPVS.
+    "docker $(one exec) sh -c 'wget -qO- http://web/p; nslookup web | grep -c 10.0.'",
     "docker service scale -d web=5; await-running 5; docker service scale -d web=2; await-running 2",
     "docker service update -d -q --no-resolve-image --env-add V=2 --limit-memory 32m web >/dev/null; \
      await 'docker service inspect --format \"{{.UpdateStatus.State}}\" web | grep completed'; await-running 2; \
@@ -30,14 +30,14 @@ const SERVICE: Steps = &[
     "for h in $DOCKER_HOST $WORKER; do for c in $(docker -H $h ps -q); do \
      docker -H $h exec $c sh -c \"$LIMITS; cat /tmp/p\"; done; done | sort",
     // A task that has ended is replaced.
-    "docker kill $(docker ps -q | head -1) >/dev/null; await 'docker service ps --format \"{{.CurrentState}}\" web | grep Failed'; await-running 2",
+    "docker $(one kill) >/dev/null; await 'docker service ps --format \"{{.CurrentState}}\" web | grep Failed'; await-running 2",
     "docker service rollback -d -q web >/dev/null; await 'docker service inspect --format \"{{.UpdateStatus.State}}\" web | grep rollback_completed'; \
      await-running 2",
     "docker service scale -d web=3; await-running 3; docker node update --availability drain worker; \
      await 'test -z \"$(docker -H $WORKER ps -q)\"'; await-running 3; docker ps -q | wc -l",
     "docker node update --availability active worker; docker node ls --format '{{.Hostname}} {{.Availability}}' | sort",
     "docker service create -d -q --no-resolve-image --name missing --restart-condition none box /no/such/program >/dev/null; \
-     await 'docker service ps --format \"{{.CurrentState}}\" missing | grep Rejected'; \
+     await 'docker service ps --format \"{{.CurrentState}}\" missing | grep -E \"Rejected|Failed\"'; \
      docker service ps --no-trunc --format '{{.Name}} {{.DesiredState}} {{.Error}}' missing",
     "docker service create -d -q --no-resolve-image --name all --mode global box sleep 1000 >/dev/null; \
      await 'docker service ls --filter name=all --format \"{{.Replicas}}\" | grep 2/2'; docker service logs all",
@@ -48,6 +48,9 @@ const SERVICE: Steps = &[
 /// Waits until so many tasks of the service `web` run and no more, and says how many.
 const RUNNING: &str = "await \"test \\$(docker service ls --filter name=web --format '{{.Replicas}}') = $1/$1\"; \
     await \"test \\$({ docker ps -q --filter name=web; docker -H $WORKER ps -q --filter name=web; } | wc -l) = $1\"; echo $1 run";
+
+const ONE: &str = "for h in $DOCKER_HOST $WORKER; do c=$(docker -H $h ps -q --filter name=web | head -1); \
+    test -z \"$c\" || { echo -H $h $1 $c; exit; }; done";
 
 /// The machine that manages, and another.
 pub struct Swarm {
@@ -70,6 +73,7 @@ impl Engine for Swarm {
         manager.place.set("PEER", pid.trim().to_owned());
         manager.place.must(LINK);
         manager.place.program("await-running", RUNNING);
+        manager.place.program("one", ONE);
         Self { manager, _worker: worker }
     }
 

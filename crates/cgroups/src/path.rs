@@ -53,6 +53,16 @@ impl Place {
 }
 
 impl Paths {
+    /// The directories of the group that this process is in, one in each hierarchy; where a mount does not show it, the mount point.
+    pub fn own(layout: &Layout) -> Self {
+        let place = |mount: &Mount| Place {
+            controllers: mount.controllers.clone(),
+            mount: mount.point.clone(),
+            dir: mount.point.join(mount.own_relative()),
+        };
+        Self { hierarchies: layout.mounts().iter().map(place).collect() }
+    }
+
     /// Name of each controller and its directory; the name is empty for v2, and `name=systemd` for systemd's v1
     /// hierarchy. Controllers mounted together share a directory.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {

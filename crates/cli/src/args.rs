@@ -32,8 +32,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the arguments, of which the first is the program. A switch may have a value, as with runc: `--debug=true`.
+    /// Reads the arguments, of which the first is the program. A switch may have a value, and one dash is as good as two, as with
+    /// runc: `--debug=true`, `-no-subreaper`.
     pub fn read(mut arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        if arguments.iter().any(|argument| one_dash(argument).is_some()) {
+            with_two_dashes(&crate::command(), &mut arguments);
+        }
         loop {
             let error = match Self::try_parse_from(&arguments) {
                 Ok(read) => return Ok(read),
@@ -44,6 +48,51 @@ impl Arguments {
                 // Told with every command and option at hand, which reading did without.
                 None => return Err(crate::command().try_get_matches_from(arguments).err().unwrap_or(error)),
             }
+        }
+    }
+}
+
+/// What comes after the only dash of an argument, where that is more than a letter.
+fn one_dash(argument: &OsStr) -> Option<&str> {
+    let name = argument.to_str()?.strip_prefix('-')?;
+    (name.chars().nth(1).is_some() && !name.starts_with('-')).then_some(name)
+}
+
+/// Gives long options that have one dash a second. What comes after the first argument of a command is not looked at: with `exec`
+/// it is another program's.
+fn with_two_dashes(root: &clap::Command, arguments: &mut [OsString]) {
+    let mut command = root;
+    let mut arguments = arguments.iter_mut().skip(1);
+    while let Some(argument) = arguments.next() {
+        let Some(text) = argument.to_str().map(str::to_owned) else { return };
+        let options = || command.get_arguments().chain(root.get_arguments());
+        let long = |name: &str| options().find(|option| option.get_long() == name.split('=').next());
+        let short = |letter: char| options().find(|option| option.get_short() == Some(letter));
+        let takes_value = |option: &clap::Arg| option.get_action().takes_values();
+        // A long option, or a switch of one letter with a value; and the value, with its `=`.
+        let whole = |text: &str| {
+            let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+            let letter = name.parse::<char>().ok().and_then(short).filter(|option| !takes_value(option));
+            Some((long(name).or(letter)?, value.to_owned()))
+        };
+        let value_follows = if text == "--" {
+            return;
+        } else if let Some(name) = text.strip_prefix("--") {
+            !name.contains('=') && long(name).is_some_and(takes_value)
+        } else if let Some((option, value)) = one_dash(argument).and_then(whole) {
+            *argument = format!("--{}{value}", option.get_long().unwrap_or_default()).into();
+            value.is_empty() && takes_value(option)
+        } else if let Some(letters) = text.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            // The first of them that takes a value has the rest for it.
+            let first = letters.char_indices().find(|(_, letter)| short(*letter).is_some_and(takes_value));
+            first.is_some_and(|(at, letter)| at + letter.len_utf8() == letters.len())
+        } else {
+            let Some(named) = command.find_subcommand(&text) else { return };
+            command = named;
+            false
+        };
+        if value_follows {
+            arguments.next();
         }
     }
 }
@@ -146,6 +195,25 @@ mod tests {
             assert_eq!(read(line).unwrap().globals.systemd_cgroup, systemd, "{line}");
         }
         assert!(read("corten --systemd-cgroup=yes list").is_err());
+    }
+
+    #[test]
+    fn one_dash_is_as_good_as_two() {
+        let restore =
+            read("corten -root /r -log-format=json restore -no-subreaper -pid-file p -bundle b c").unwrap();
+        assert_eq!(restore.globals.root.as_deref(), Some(std::path::Path::new("/r")));
+        let Command::Restore(restore) = restore.command else { unreachable!("{restore:?}") };
+        let said = format!("{restore:?}");
+        assert!(said.contains("pid_file: Some(\"p\")") && said.contains("bundle: \"b\""), "{said}");
+        let exec = read("corten exec -tty -detach -e a=b -u0 one ls -detach -tty").unwrap();
+        let Command::Exec(exec) = exec.command else { unreachable!("{exec:?}") };
+        let said = format!("{exec:?}");
+        assert!(said.contains("tty: true") && said.contains("detach: true"), "{said}");
+        assert!(said.contains("\"-detach\", \"-tty\""), "{said}");
+        assert!(read("corten kill -all one").is_ok());
+        let Command::List(list) = read("corten list -q=false").unwrap().command else { unreachable!() };
+        assert!(format!("{list:?}").contains("quiet: false"), "{list:?}");
+        assert!(read("corten restore -no-such-option c").is_err());
     }
 
     #[test]

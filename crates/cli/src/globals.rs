@@ -74,15 +74,9 @@ impl Globals {
     /// Whether a control group that may not be made is done without.
     pub fn rootless_cgroups(&self) -> bool {
         match self.rootless {
-            Rootless::Auto => self.ordinary_user() || in_user_namespace(),
+            Rootless::Auto => self.ordinary_user() || corten_sys::namespace::in_user_namespace(),
             Rootless::True => true,
             Rootless::False => false,
         }
     }
-}
-
-/// Whether this process is in another user namespace than the machine's first.
-pub fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    !map.split_whitespace().eq(["0", "0", "4294967295"])
 }

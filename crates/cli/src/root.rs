@@ -4,8 +4,10 @@ use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use corten_sys::namespace::in_user_namespace;
+
 use crate::error::{Doing, Result};
-use crate::globals::{Globals, in_user_namespace};
+use crate::globals::Globals;
 
 /// The directory that is asked for, or that of the user.
 pub fn directory(globals: &Globals) -> Result<PathBuf> {

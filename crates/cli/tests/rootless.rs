@@ -96,6 +96,32 @@ fn one_runs_with_the_users_own_id() -> Outcome {
     Ok(())
 }
 
+/// As under podman, which maps the ids itself, and asks for no user namespace. The group is the user's own.
+fn one_runs_in_an_engines_user_namespace() -> Outcome {
+    let stage = Stage::new(|spec| {
+        let linux = spec.linux.as_mut().unwrap();
+        linux.namespaces.retain(|namespace| namespace.typ != "user");
+        (linux.uid_mappings, linux.gid_mappings) = (Vec::new(), Vec::new());
+        let cgroups =
+            serde_json::json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"] });
+        spec.mounts.push(serde_json::from_value(cgroups).unwrap());
+    });
+    let mut words = stage.words(&["run", stage.id()]);
+    let program = words.iter().position(|word| word.ends_with("/corten")).unwrap();
+    words.splice(program..program, ["unshare", "--user", "--map-root-user"].map(str::to_owned));
+    let output = Run::new(&words[0]).args(&words[1..]).current_dir(stage.0.path()).output()?.success()?;
+    let report: Report = output.json()?;
+    assert_eq!((report.uids.real, report.uid_map.as_deref()), (0, Some(&["0 65534 1".to_owned()][..])));
+    let null = report.device("/dev/null").unwrap();
+    assert_eq!((null.major, null.minor, null.uid), (1, 3, 65534), "the host's");
+    let shown = |mount: &corten_testkit::Mount| {
+        mount.fstype.starts_with("cgroup") && mount.mountpoint.starts_with("/sys/fs/cgroup")
+    };
+    assert!(report.mounts.unwrap().iter().any(shown));
+    stage.nothing_is_left();
+    Ok(())
+}
+
 fn one_lives_step_by_step() -> Outcome {
     let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
     let id = stage.id();
@@ -233,9 +259,11 @@ fn one_is_confined_and_has_its_parameters() -> Outcome {
 fn main() -> ExitCode {
     corten();
     let user = [Requirement::Root, Requirement::UserNamespaces, Requirement::Program("setpriv")];
+    let unshared = [&user[..], &[Requirement::Program("unshare")]].concat();
     let helpers = [&user[..], &["newuidmap", "newgidmap", "unshare"].map(Requirement::Program)].concat();
     Suite::new()
         .needs(&user, "one_runs_with_the_users_own_id", one_runs_with_the_users_own_id)
+        .needs(&unshared, "one_runs_in_an_engines_user_namespace", one_runs_in_an_engines_user_namespace)
         .needs(&user, "one_lives_step_by_step", one_lives_step_by_step)
         .needs(&user, "filters_and_agents_are_for_everybody", filters_and_agents_are_for_everybody)
         .needs(

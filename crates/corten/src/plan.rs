@@ -3,14 +3,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use corten_cgroups::Group;
+use corten_cgroups::{Group, Layout, Paths};
 use corten_init::inherited::Slot;
 use corten_init::payload::{
     Bootstrap, Capabilities, Create, Gate, IdMaps, Job, Join, JoinContainer, Labels, Payload,
     Process as Order, Rlimit,
 };
 use corten_init::rootfs;
-use corten_sys::namespace::Namespaces as Kinds;
+use corten_sys::namespace::{Namespaces as Kinds, in_user_namespace};
 use rustix::fs::{Mode, OFlags};
 
 use crate::config::{
@@ -313,9 +313,12 @@ fn time_offsets(offsets: &oci::Map<oci::TimeOffset>) -> String {
     offsets.iter().map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs)).collect()
 }
 
-/// The hierarchies that the container sees, each under its name on the host.
-pub(crate) fn hierarchies(group: &Group) -> Vec<rootfs::Hierarchy> {
-    let unified = group.paths().is_unified();
+/// The hierarchies that the container sees, each under its name on the host: its group, or that of this process where it has none and
+/// stays there.
+pub(crate) fn hierarchies(group: Option<&Group>) -> Vec<rootfs::Hierarchy> {
+    let own = || Layout::detect().map(|layout| Paths::own(&layout));
+    let Ok(paths) = group.map_or_else(own, |group| Ok(group.paths().clone())) else { return Vec::new() };
+    let unified = paths.is_unified();
     let hierarchy = |(mount, controllers, directory): (&Path, &[String], &Path)| rootfs::Hierarchy {
         name: if unified {
             String::new()
@@ -325,7 +328,7 @@ pub(crate) fn hierarchies(group: &Group) -> Vec<rootfs::Hierarchy> {
         options: controllers.to_vec(),
         directory: directory.to_owned(),
     };
-    group.paths().hierarchies().map(hierarchy).collect()
+    paths.hierarchies().map(hierarchy).collect()
 }
 
 fn sysctls(config: &Config) -> Result<Vec<(String, String)>> {
@@ -343,7 +346,9 @@ fn root_file_system(config: &Config, group: Option<&Group>, fds: &mut Descriptor
 /// The steps of making the root file system.
 pub(crate) fn mount_plan(config: &Config, group: Option<&Group>) -> Result<rootfs::Rootfs> {
     config.mount_label().map_or(Ok(()), lsm::check_selinux)?;
-    let cgroups: Vec<_> = group.iter().flat_map(|group| hierarchies(group)).collect();
+    let shown =
+        config.mounts().iter().any(|mount| matches!(mount.typ.as_deref(), Some("cgroup" | "cgroup2")));
+    let cgroups = if shown { hierarchies(group) } else { Vec::new() };
     Ok(rootfs::plan(&rootfs::Request {
         rootfs: config.rootfs(),
         bundle: config.bundle().unwrap_or(config.rootfs()),
@@ -355,7 +360,8 @@ pub(crate) fn mount_plan(config: &Config, group: Option<&Group>) -> Result<rootf
         devices: config.devices(),
         masked: config.mask_paths(),
         readonly_paths: config.readonly_paths(),
-        user_namespace: config.namespaces().contains(Namespace::User),
+        // Engines run it in a user namespace of an ordinary user, and ask for no other.
+        bind_devices: config.namespaces().contains(Namespace::User) || in_user_namespace(),
         id_maps: rootfs::ContainerIds {
             users: config.uid_mappings(),
             groups: config.gid_mappings(),

@@ -30,6 +30,12 @@ bitflags::bitflags! {
     }
 }
 
+/// Whether this process is in another user namespace than the machine's first, as in one that an engine has made for an ordinary user.
+pub fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Moves this process into the namespace behind `fd`, which must be of the kind `kind` (setns(2)).
 pub fn join(_: &SingleThreaded, fd: BorrowedFd<'_>, kind: Namespaces) -> Result<()> {
     setns(fd, kind)

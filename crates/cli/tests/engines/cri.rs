@@ -165,7 +165,7 @@ fn security(kubelet: &mut Kubelet) {
         pod.linux().sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "99".to_owned());
         pod.linux().security_context.get_or_insert_default().privileged = true;
     });
-    const STATUS: &str = "grep -E '^(Cap|NoNew|Seccomp:|Groups)' /proc/self/status | sed 's/..../& /g'; cat /proc/self/attr/current; \
+    const STATUS: &str = "grep -E '^(Cap|NoNew|Seccomp:|Groups)' /proc/self/status | sed 's/..../& /g'; sed 's/.*(unconfined)/unconfined/' /proc/self/attr/current; \
         cat /proc/sys/net/ipv4/ip_unprivileged_port_start; touch /file /proc/sys/kernel/domainname; id";
     kubelet.whole(&pod, "plain", STATUS, |_| {});
     kubelet.whole(&pod, "held", STATUS, |config| {
@@ -193,7 +193,7 @@ fn security(kubelet: &mut Kubelet) {
     kubelet.whole(
         &pod,
         "masked",
-        "cat /proc/meminfo; ls /proc/bus; touch /proc/irq/f; ls -l /dev/loop; cat /dev/loop",
+        "cat /proc/meminfo; ls /proc/bus; touch /proc/irq/f; ls -l /dev/loop | cut -c1-10; cat /dev/loop",
         |config| {
             config.security().masked_paths = vec!["/proc/meminfo".to_owned(), "/proc/bus".to_owned()];
             config.security().readonly_paths = vec!["/proc/irq".to_owned()];
@@ -219,7 +219,13 @@ fn namespaces(kubelet: &mut Kubelet) {
         let change = |namespaces: &mut Namespaces| {
             *namespaces = Namespaces { network, pid, ipc, ..Namespaces::default() };
         };
-        let pod = kubelet.pod(name, |pod| change(pod.namespaces()));
+        let pod = kubelet.pod(name, |pod| {
+            change(pod.namespaces());
+            if network == NODE {
+                // The kubelet gives none: the node has its own.
+                pod.hostname.clear();
+            }
+        });
         kubelet.tell_pod(&pod);
         for (container, script) in [("a", LINKS), ("b", LINKS), ("c", SAME)] {
             kubelet.whole(&pod, container, &script.replace("NAME", container), |config| {

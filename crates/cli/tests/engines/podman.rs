@@ -31,7 +31,9 @@ const RUN: &str = "podman run --network=none $PARENT";
 
 /// In the steps, `RUN ` stands for [`RUN`].
 const BASICS: Steps = &[
-    "RUN --rm box sh -c 'echo out; echo err >&2; id -u; pwd; exit 7'",
+    "RUN --rm box sh -c 'echo out; id -u; pwd; exit 7'",
+    // In no certain order with the other stream.
+    "RUN --rm box sh -c 'echo err >&2' 2>&1 >/dev/null",
     "! RUN --rm box /no/such/program",
     // Runc's word for it depends on the Go that built it, and podman's with it.
     "RUN --rm box /etc >/dev/null 2>&1",
@@ -61,7 +63,7 @@ const LIFE: Steps = &[
 
 const LIMITS: Steps = &[
     "RUN --rm --memory 64m --pids-limit 33 --cpu-shares 2 box sh -c \
-     'cd /sys/fs/cgroup; cat memory.max pids.max cpu.weight || cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares'",
+     'exec 2>&1; cd /sys/fs/cgroup; cat memory.max pids.max cpu.weight || cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares'",
     "RUN --rm --ulimit nofile=111:222 --ulimit nproc=4096:4096 box sh -c 'ulimit -n; ulimit -Hn'",
     "RUN --rm --tmpfs /t:size=1m,mode=711 box sh -c 'stat -c %a /t; grep \" /t \" /proc/mounts | cut -d\" \" -f3,4'",
     "RUN --rm --sysctl kernel.msgmax=1234 box cat /proc/sys/kernel/msgmax",
@@ -161,11 +163,13 @@ impl Engine for Podman {
             path("tmp"),
         );
         podman.place.program("podman", &wrapper);
-        let parent =
-            if by_systemd() { String::new() } else { format!("--cgroup-parent={}", podman.place.group()) };
+        let root = rustix::process::geteuid().is_root();
+        let own = root && !by_systemd();
+        let parent = if own { format!("--cgroup-parent={}", podman.place.group()) } else { String::new() };
         podman.place.set("PARENT", parent);
+        podman.place.set("PODMAN_IGNORE_CGROUPSV1_WARNING", "1".to_owned());
         podman.place.set("UNIT", podman.place.name().to_owned());
-        let manager = if rustix::process::geteuid().is_root() { "--system" } else { "--user" };
+        let manager = if root { "--system" } else { "--user" };
         podman.place.set("MANAGER", manager.to_owned());
         podman.place.must("tar -C box -c . | podman import -q - box >/dev/null");
         podman

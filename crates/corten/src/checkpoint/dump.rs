@@ -289,7 +289,7 @@ fn describe(
     }
     let table = read(&format!("/proc/{pid}/mountinfo"))?;
     let points = mounts::points(&table);
-    let hierarchies = group.map(plan::hierarchies).unwrap_or_default();
+    let hierarchies = plan::hierarchies(group);
     let own = mounts::points(&read("/proc/self/mountinfo")?);
     let externals = mounts::externals(config, &hierarchies, &own);
     let root = format!("/proc/{pid}/root");

@@ -296,7 +296,7 @@ impl Restoring<'_> {
         if self.group.is_some() && manages(request, &config) {
             options.cgroup_roots = cgroup_roots(prepared.pid())?;
         }
-        let hierarchies = self.group.as_ref().map(plan::hierarchies).unwrap_or_default();
+        let hierarchies = plan::hierarchies(self.group.as_ref());
         let own = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(|error| Error::io("read /proc/self/mountinfo", error))?;
         let externals = mounts::externals(&config, &hierarchies, &mounts::points(&own));

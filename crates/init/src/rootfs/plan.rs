@@ -37,8 +37,8 @@ pub struct Request<'a> {
     pub masked: &'a [String],
     /// Paths that cannot be written.
     pub readonly_paths: &'a [String],
-    /// Whether there is a user namespace, in which no device nodes can be made.
-    pub user_namespace: bool,
+    /// Whether the host's devices are mounted, since no device nodes can be made, as in a user namespace.
+    pub bind_devices: bool,
     /// Its id mappings, for id-mapped mounts that name none.
     pub id_maps: Container<'a>,
     /// Whether there is a mount namespace.
@@ -161,7 +161,7 @@ pub fn plan(request: &Request<'_>) -> Result<Rootfs> {
         mount_namespace: request.mount_namespace,
         mounts,
         devices: make_devices.then(|| request.devices.iter().map(node).collect::<Result<_>>()).transpose()?,
-        bind_devices: request.user_namespace,
+        bind_devices: request.bind_devices,
         masked: request.masked.iter().map(|path| clean(path)).collect(),
         readonly_paths: request.readonly_paths.iter().map(|path| clean(path)).collect(),
     })

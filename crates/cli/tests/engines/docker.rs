@@ -85,7 +85,7 @@ const ENDINGS: Steps = &[
      box sleep 1000 >/dev/null",
     "await 'docker inspect --format \"{{.State.Health.Status}}\" always | grep unhealthy'",
     "docker exec always touch /well; await 'docker inspect --format \"{{.State.Health.Status}}\" always | grep ^healthy'",
-    "kill -9 $(docker inspect --format '{{.State.Pid}}' always); await 'docker inspect --format \"{{.State.Running}} {{.RestartCount}}\" always | grep \"true 1\"'; docker exec always echo back",
+    "kill -9 $(docker inspect --format '{{.State.Pid}}' always); await 'docker inspect --format \"{{.State.Status}} {{.RestartCount}}\" always | grep \"running 1\"'; docker exec always echo back",
 ];
 
 const LIMITS: Steps = &[

@@ -184,9 +184,15 @@ impl Engine for Podman {
             }
             _ => format!("{line}\n"),
         };
-        // Told by corten and by runc from 1.3 on, and not by older ones, in an order of their own; and by runc of every ordinary user.
-        let warnings =
-            ["can't raise ambient capability", "may fail if you don't have the full access to cgroups"];
+        // Told by corten and by runc from 1.3 on, and not by older ones, in an order of their own; by runc of every ordinary user; and
+        // by runc of a group that has gone before it.
+        let warnings = [
+            "can't raise ambient capability",
+            "may fail if you don't have the full access to cgroups",
+            "freezer not supported: ",
+            "cannot toggle freezer: ",
+            "msg=\"lstat ",
+        ];
         let told = |line: &&str| !warnings.iter().any(|warning| line.contains(warning));
         said.lines().filter(told).map(cause).collect()
     }

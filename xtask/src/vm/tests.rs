@@ -92,6 +92,8 @@ impl Staged {
             ("CORTEN_PROBE", format!("{INSIDE}/corten-probe")),
             ("CORTEN_EXAMPLE", format!("{INSIDE}/libcontainer")),
             ("CORTEN_TEST_PATIENCE", PATIENCE.to_string()),
+            // Tests may change a machine that is there for them alone.
+            ("CORTEN_VM", "1".to_owned()),
             ("TMPDIR", "/var/tmp".to_owned()),
         ]
         .map(|(name, value)| format!("{name}={value} "))

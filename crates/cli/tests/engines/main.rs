@@ -5,6 +5,7 @@ mod compare;
 mod containerd;
 mod cri;
 mod docker;
+mod pages;
 mod place;
 mod podman;
 
@@ -21,6 +22,8 @@ use podman::Podman;
 type Cases = &'static [(&'static str, Steps, &'static [Requirement])];
 
 const NOT_ASKED: &str = "takes minutes: CORTEN_ENGINES=1 runs it";
+
+const NOT_OURS: &str = "changes the machine that it is on: `cargo xtask vm test engines` runs it";
 
 /// On the virtual machine they are run by their name only.
 fn asked_for() -> bool {
@@ -48,5 +51,11 @@ fn main() -> ExitCode {
     });
     let suite = with::<Docker>(suite, docker::NEEDS, docker::CASES);
     let suite = with::<Swarm>(suite, docker::NEEDS, docker::SWARM);
+    let suite = pages::PAGES.iter().fold(suite, |suite, page| {
+        if std::env::var_os("CORTEN_VM").is_none() {
+            return suite.ignored(page.name, NOT_OURS);
+        }
+        suite.needs(&[pages::NEEDS, page.needs].concat(), page.name, || pages::follow(page))
+    });
     suite.one_at_a_time().run()
 }

@@ -88,12 +88,17 @@ impl Place {
         command
     }
 
-    /// What a script of the shell says, and its status, without what differs from one run to the next.
-    pub fn says(&self, script: &str) -> String {
+    /// What a script of the shell shows, and its status.
+    pub fn shows(&self, script: &str) -> String {
         let output = self.shell(script).output().unwrap();
-        let mut text = String::from_utf8_lossy(&output.stdout).replace(&self.path(""), "HERE/");
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         writeln!(text, "status {}", output.status.code().unwrap_or(-1)).unwrap();
-        plain(&text)
+        text
+    }
+
+    /// The same without what differs from one run to the next.
+    pub fn says(&self, script: &str) -> String {
+        plain(&self.shows(script).replace(&self.path(""), "HERE/"))
     }
 
     /// Runs a script that must succeed.

@@ -83,6 +83,10 @@ fn a_network_comes_back_new_or_whole() -> Outcome {
     there_and_back(&stage, &[]);
     let new = ip(&["address"]);
     assert!(!new.contains("10.9.8.7") && new.contains("LOOPBACK,UP") && new.contains("127.0.0.1"), "{new}");
+    // What was not saved cannot be kept: it comes back new.
+    stage.checkpoints("mixed", &UNLOCKED);
+    stage.restores("mixed", &["--keep-network"]);
+    assert!(ip(&["address"]).contains("LOOPBACK,UP"));
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
     Ok(())

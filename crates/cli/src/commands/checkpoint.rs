@@ -203,11 +203,12 @@ impl Display {
             return;
         }
         if let Ok(Cost { frozen, written, .. }) = done {
-            let (seconds, frozen) = (self.start.elapsed().as_secs_f64(), frozen.as_secs_f64());
-            let written = written / MIB;
-            self.write(&format!(
-                "{written} MiB saved in {seconds:.1} s; the container stood still for {frozen:.3} s"
-            ));
+            let seconds = self.start.elapsed().as_secs_f64();
+            let written = written.map_or("memory".to_owned(), |written| format!("{} MiB", written / MIB));
+            let frozen = frozen.map_or_else(String::new, |frozen| {
+                format!("; the container stood still for {:.3} s", frozen.as_secs_f64())
+            });
+            self.write(&format!("{written} saved in {seconds:.1} s{frozen}"));
         }
         let _ = writeln!(std::io::stderr());
     }

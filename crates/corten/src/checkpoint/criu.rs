@@ -287,10 +287,16 @@ fn failed(doing: &str, error: &corten_criu::Error, log: &str) -> Error {
 
 /// What a person can do about some complaints.
 fn hint(told: &str) -> &'static str {
-    let hints = [(
-        "tables-restore\", ...) failed",
-        "\ncriu locks the network by iptables: install it, or choose another way (--network-lock nftables or skip)",
-    )];
+    let hints = [
+        (
+            "tables-restore\", ...) failed",
+            "\ncriu locks the network by iptables: install it, or checkpoint in another way (--network-lock nftables or skip)",
+        ),
+        (
+            "Unable to dump more than one netns",
+            "\nthere are network namespaces in the container: save it with what is in its own (--keep-network)",
+        ),
+    ];
     hints.iter().find(|(complaint, _)| told.contains(complaint)).map_or("", |(_, hint)| hint)
 }
 

@@ -98,8 +98,8 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
 fn cost(work: &Directory) -> Cost {
     let stats = DumpStats::read(&work.path);
     stats.map_or_else(Cost::default, |stats| Cost {
-        frozen: stats.frozen,
-        written: stats.pages_written.saturating_mul(rustix::param::page_size() as u64),
+        frozen: Some(stats.frozen),
+        written: Some(stats.pages_written.saturating_mul(rustix::param::page_size() as u64)),
     })
 }
 
@@ -218,7 +218,7 @@ fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, config: &Config, pid: i32)
         file_locks: Some(request.file_locks),
         auto_dedup: Some(request.auto_dedup),
         lazy_pages: Some(request.lazy_pages),
-        status_fd: request.status.as_ref().filter(|_| criu.is(STATUS_FD)).map(number),
+        status_fd: request.status.as_ref().filter(|_| !criu.is(STATUS_READY)).map(number),
         page_server: server.map(|(address, port)| PageServer {
             address: Some(address.clone()),
             port: Some(i32::from(*port)),
@@ -240,8 +240,8 @@ fn options(request: &Checkpoint<'_>, criu: &Criu<'_>, config: &Config, pid: i32)
     }
 }
 
-/// The first CRIU that writes to the status descriptor itself.
-const STATUS_FD: Version = Version::new(3, 15, 0);
+/// The first CRIU that comes to [`StatusReady`](corten_criu::Step::StatusReady); older ones write to the descriptor themselves.
+const STATUS_READY: Version = Version::new(3, 15, 0);
 
 /// Whether the network namespace is saved empty: only one of the container's own is saved at all.
 pub(super) fn empties(asked: bool, config: &Config) -> bool {
@@ -394,7 +394,7 @@ impl<'a, 'b> Watch<'a, 'b> {
     fn take(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Quiet => self.tell_now(),
-            // Only a CRIU that does not write itself tells of it.
+            // Only a CRIU that was not given the descriptor tells of it.
             Event::Step { step: corten_criu::Step::StatusReady, .. } => {
                 if let Some(status) = self.status.take() {
                     rustix::io::write(&status, &[0])

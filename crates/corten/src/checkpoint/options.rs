@@ -79,10 +79,10 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cost {
-    /// How long the processes stood still; zero where CRIU does not tell.
-    pub frozen: Duration,
-    /// Bytes of memory that were written, here or to a page server; zero where CRIU does not tell.
-    pub written: u64,
+    /// How long the processes stood still; none where CRIU does not tell.
+    pub frozen: Option<Duration>,
+    /// Bytes of memory that were written, here or to a page server; none where CRIU does not tell.
+    pub written: Option<u64>,
 }
 
 /// What a checkpoint is asked for, see [`Container::checkpoint`](crate::Container::checkpoint).

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
@@ -42,7 +43,9 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     corten_criu::check_memory(&images.path, rustix::param::page_size() as u64)
         .map_err(|truncated| Error::new(ErrorKind::Criu, truncated.to_string()))?;
     let work = request.work.as_deref().map(Directory::make).transpose()?;
+    let empty_network = empties(request.empty_network || !has_network(&images)?, &saved.config);
     let mut options = options(&request, &saved.config);
+    options.empty_ns = empty_network.then(network_bit);
     options.config_file = config_file;
     let mut inherited = Inherited::default();
     inherited.namespaces(&saved.config, &mut options)?;
@@ -52,7 +55,6 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     let crius = prepared.pid();
     let group = cgroup::make_around(container, &mut saved, &lock, crius)?;
     let console = request.console_socket.take();
-    let empty_network = empties(request.empty_network, &saved.config);
     let mut restoring = Restoring {
         container,
         saved,
@@ -139,7 +141,6 @@ fn options(request: &Restore, config: &Config) -> Options {
         lsm_mount_context: request.lsm_mount_context.clone(),
         mntns_compat_mode: mounts::follow_the_host(config).then_some(true),
         external: request.veths.iter().map(veth).collect(),
-        empty_ns: empties(request.empty_network, config).then(network_bit),
         manage_cgroups: Some(manages(request, config)),
         manage_cgroups_mode: request
             .cgroups
@@ -147,6 +148,17 @@ fn options(request: &Restore, config: &Config) -> Options {
             .map(cgroup_mode),
         ..Options::default()
     }
+}
+
+/// Whether the images have a network namespace with what was in it: at least its loopback interface.
+fn has_network(images: &Directory) -> Result<bool> {
+    let doing = |error| Error::io(format!("read the directory {}", images.path.display()), error);
+    for entry in std::fs::read_dir(&images.path).map_err(doing)? {
+        if entry.map_err(doing)?.file_name().as_bytes().starts_with(b"netdev-") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Without a group of its own everything stays in the caller's.

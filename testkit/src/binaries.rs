@@ -46,6 +46,16 @@ pub enum Target<'a> {
 /// Builds a program of this workspace, and takes its path from what cargo says. Cargo holds a lock on its directory, so
 /// that processes that do this at the same time build one after the other.
 pub fn build(package: &str, target: Target<'_>, release: bool) -> Result<PathBuf, String> {
+    build_commit(package, target, release, None)
+}
+
+/// The same, of a program that tells which commit it was built from.
+pub fn build_commit(
+    package: &str,
+    target: Target<'_>,
+    release: bool,
+    commit: Option<&str>,
+) -> Result<PathBuf, String> {
     let (kind, name) = match target {
         Target::Bin(name) => ("--bin", name),
         Target::Example(name) => ("--example", name),
@@ -61,6 +71,7 @@ pub fn build(package: &str, target: Target<'_>, release: bool) -> Result<PathBuf
     if release {
         command.arg("--release");
     }
+    command.envs(commit.map(|commit| ("CORTEN_COMMIT", commit)));
     let output = command.output().map_err(|error| format!("cannot start cargo: {error}"))?;
     if !output.status.success() {
         return Err(format!("cargo build: {}", output.status));

@@ -16,7 +16,7 @@ mod run;
 mod suite;
 mod view;
 
-pub use binaries::{Target, build, corten, example, probe};
+pub use binaries::{Target, build, build_commit, corten, example, probe};
 pub use bundle::{Bundle, default_spec};
 pub use engine::{DEFAULT_CAPABILITIES, Engine};
 pub use host::{Requirement, missing};

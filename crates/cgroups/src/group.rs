@@ -68,6 +68,25 @@ impl Group {
         self.paths.sub(controllers, path).map(Self::open)
     }
 
+    /// The sub-group that a process is in, as a path from here, where the group itself can have no processes any more: with controllers
+    /// enabled for those below it, a group of v2 has none of its own (cgroups(7), "no internal processes" rule). None elsewhere, and
+    /// where the process is not below the group.
+    pub fn deeper(&self, pid: i32) -> Result<Option<String>> {
+        let places = self.paths.places();
+        let Some(place) = places.first().filter(|_| self.paths.is_unified()) else { return Ok(None) };
+        let enabled = self.dir(0)?.read_if_there("cgroup.subtree_control")?;
+        if enabled.is_none_or(|controllers| controllers.trim().is_empty()) {
+            return Ok(None);
+        }
+        let path = format!("/proc/{pid}/cgroup");
+        let table = std::fs::read(&path).map_err(|source| Error::Os {
+            operation: "read",
+            path: path.into(),
+            source,
+        })?;
+        place.below(&table)
+    }
+
     /// The v2 directory as a target of `CLONE_INTO_CGROUP` (clone3(2)); none on a host without v2.
     pub fn clone_target(&self) -> Result<Option<OwnedFd>> {
         let Some(dir) = self.v2()? else { return Ok(None) };

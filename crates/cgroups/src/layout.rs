@@ -30,9 +30,18 @@ pub(crate) struct Mount {
 impl Mount {
     /// The group of this process, relative to the mount point; the mount point itself where the mount does not show it.
     pub(crate) fn own_relative(&self) -> &Path {
+        self.shown_own().unwrap_or(Path::new(""))
+    }
+
+    /// Whether the mount shows the group of this process.
+    pub(crate) fn shows_own(&self) -> bool {
+        self.shown_own().is_some()
+    }
+
+    fn shown_own(&self) -> Option<&Path> {
         let plain = |path: &&Path| path.components().all(|part| matches!(part, Component::Normal(_)));
         // Of a group outside of the root of the cgroup namespace the kernel says `/../other`.
-        self.own.strip_prefix(&self.root).ok().filter(plain).unwrap_or(Path::new(""))
+        self.own.strip_prefix(&self.root).ok().filter(plain)
     }
 }
 

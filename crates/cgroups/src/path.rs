@@ -45,6 +45,15 @@ impl Place {
         Ok(relative)
     }
 
+    /// The path from here of a group of v2 below this one, as `/proc/PID/cgroup` names it.
+    pub(crate) fn below(&self, cgroup: &[u8]) -> Result<Option<String>> {
+        let here = Path::new("/").join(self.relative()?);
+        let groups = own_groups(cgroup);
+        let unified = groups.iter().find(|(controllers, _)| controllers.is_empty());
+        let below = unified.and_then(|(_, path)| path.strip_prefix(here).ok()).and_then(Path::to_str);
+        Ok(below.filter(|below| !below.is_empty()).map(str::to_owned))
+    }
+
     /// Opens the directory.
     pub(crate) fn open(&self) -> Result<Dir> {
         let relative = self.relative()?;
@@ -53,14 +62,14 @@ impl Place {
 }
 
 impl Paths {
-    /// The directories of the group that this process is in, one in each hierarchy; where a mount does not show it, the mount point.
+    /// The directories of the group that this process is in, one in each hierarchy whose mount shows it.
     pub fn own(layout: &Layout) -> Self {
         let place = |mount: &Mount| Place {
             controllers: mount.controllers.clone(),
             mount: mount.point.clone(),
             dir: mount.point.join(mount.own_relative()),
         };
-        Self { hierarchies: layout.mounts().iter().map(place).collect() }
+        Self { hierarchies: layout.mounts().iter().filter(|mount| mount.shows_own()).map(place).collect() }
     }
 
     /// Name of each controller and its directory; the name is empty for v2, and `name=systemd` for systemd's v1
@@ -245,6 +254,16 @@ mod tests {
         for dir in ["/c/v2", "/c/v2/../x", "/etc"] {
             let place = Place { controllers: vec![], mount: "/c/v2".into(), dir: dir.into() };
             assert!(place.relative().is_err(), "{dir}");
+        }
+    }
+
+    #[test]
+    fn groups_below_are_found() {
+        let paths = resolve(&layout(), Some("/x"), "id").unwrap();
+        let below = |table: &str| paths.places()[1].below(table.as_bytes()).unwrap();
+        assert_eq!(below("3:cpu:/x/z\n0::/x/y/init\n").as_deref(), Some("y/init"));
+        for elsewhere in ["0::/x\n", "0::/xy/z\n", "0::/../x/y\n", "3:cpu:/x/y\n", ""] {
+            assert_eq!(below(elsewhere), None, "{elsewhere}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     check, checkpoint, create, delete, events, exec, features, kill, list, pause, ps, restore, run, spec,
@@ -12,15 +12,18 @@ use crate::commands::{
 use crate::error::Error;
 use crate::globals::Globals;
 
-/// What `--version` says after the name: engines read the lines by their first word.
-const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
+/// What `--version` says after the name: engines read the lines by their first word. Which commit it is, packages know.
+fn version() -> String {
+    let commit = option_env!("CORTEN_COMMIT").map(|commit| format!("\ncommit: {commit}"));
+    format!("version {}{}\nspec: 1.3.0", env!("CARGO_PKG_VERSION"), commit.unwrap_or_default())
+}
 
 /// Runs containers after the OCI runtime specification, in the place of runc.
 ///
 /// A container is made from a bundle: a directory with a root file system and a config.json, which `corten spec` writes.
 /// For a container without any of it, use `corten try`.
 #[derive(Debug, Parser)]
-#[command(name = "corten", version = VERSION, disable_version_flag = true, disable_help_subcommand = false)]
+#[command(name = "corten", version = version(), disable_version_flag = true, disable_help_subcommand = false)]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
 // Of an option that is given twice the last counts, as with runc: podman gives some twice.
 #[command(args_override_self = true)]
@@ -46,10 +49,35 @@ impl Arguments {
             arguments = match switched(&arguments, &error) {
                 Some(arguments) => arguments,
                 // Told with every command and option at hand, which reading did without.
-                None => return Err(crate::command().try_get_matches_from(arguments).err().unwrap_or(error)),
+                None => {
+                    let told = crate::command().try_get_matches_from(&arguments).err().unwrap_or(error);
+                    return Err(in_known_words(told));
+                }
             }
         }
     }
+
+    /// The options of all commands, as far as arguments with a mistake have them.
+    pub fn globals_of(arguments: Vec<OsString>) -> Option<Globals> {
+        let found = crate::command().ignore_errors(true).try_get_matches_from(arguments).ok()?;
+        Globals::from_arg_matches(&found).ok()
+    }
+}
+
+/// Says of an option without its value what runc says: podman asks so whether `restore` has one of them.
+fn in_known_words(error: clap::Error) -> clap::Error {
+    let value = error.get(ContextKind::InvalidValue);
+    let (ErrorKind::InvalidValue, Some(ContextValue::String(option)), Some(ContextValue::String(value))) =
+        (error.kind(), error.get(ContextKind::InvalidArg), value)
+    else {
+        return error;
+    };
+    if !value.is_empty() {
+        return error;
+    }
+    let option = option.split_whitespace().next().unwrap_or_default();
+    let message = format!("flag needs an argument: {option}\n\nFor more information, try '--help'.\n");
+    clap::Error::raw(ErrorKind::InvalidValue, message)
 }
 
 /// What comes after the only dash of an argument, where that is more than a letter.
@@ -64,7 +92,10 @@ fn with_two_dashes(root: &clap::Command, arguments: &mut [OsString]) {
     let mut command = root;
     let mut arguments = arguments.iter_mut().skip(1);
     while let Some(argument) = arguments.next() {
-        let Some(text) = argument.to_str().map(str::to_owned) else { return };
+        let Some(text) = argument.to_str().map(str::to_owned) else {
+            // A value that follows its option by `=`, or an argument: the first ends the options.
+            if argument.as_encoded_bytes().starts_with(b"-") { continue } else { return }
+        };
         let options = || command.get_arguments().chain(root.get_arguments());
         let long = |name: &str| options().find(|option| option.get_long() == name.split('=').next());
         let short = |letter: char| options().find(|option| option.get_short() == Some(letter));
@@ -157,6 +188,11 @@ impl Command {
         }
     }
 
+    /// Whether it starts the first program of a container.
+    pub fn makes_init(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Run(_))
+    }
+
     /// The number of the descriptor that is to be told of something.
     pub fn status_fd(&self) -> Option<i32> {
         match self {
@@ -214,6 +250,33 @@ mod tests {
         let Command::List(list) = read("corten list -q=false").unwrap().command else { unreachable!() };
         assert!(format!("{list:?}").contains("quiet: false"), "{list:?}");
         assert!(read("corten restore -no-such-option c").is_err());
+    }
+
+    #[test]
+    fn arguments_need_not_be_text() {
+        use std::os::unix::ffi::OsStringExt;
+        let line = [&b"corten"[..], b"--root=/x/\xff", b"restore", b"-no-subreaper", b"c"];
+        let line = line.map(|argument| OsString::from_vec(argument.to_vec())).to_vec();
+        assert!(Arguments::read(line).is_ok());
+    }
+
+    #[test]
+    fn an_option_without_its_value_is_told_as_runc_does() {
+        let said = read("corten restore --lsm-mount-context").unwrap_err().to_string();
+        assert!(said.contains("flag needs an argument: --lsm-mount-context"), "{said}");
+        let said = read("corten --log-format=x list").unwrap_err().to_string();
+        assert!(said.contains("invalid value"), "{said}");
+    }
+
+    #[test]
+    fn the_log_is_known_in_spite_of_a_mistake() {
+        for line in
+            ["corten --log L --log-format json create --nope x", "corten --log L --log-format=json -nope"]
+        {
+            let globals = Arguments::globals_of(line.split(' ').map(OsString::from).collect()).unwrap();
+            assert_eq!(globals.log.as_deref(), Some(std::path::Path::new("L")), "{line}");
+            assert_eq!(globals.log_format, crate::globals::LogFormat::Json, "{line}");
+        }
     }
 
     #[test]

@@ -35,9 +35,10 @@ impl AsFd for Signals {
     }
 }
 
-/// The size of the caller's terminal; `None` where standard input is none.
+/// The size of the caller's terminal: that of the first standard file that is one; `None` where none is.
 pub fn terminal_size() -> Option<ConsoleSize> {
-    let size = tcgetwinsize(rustix::stdio::stdin()).ok()?;
+    let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    let size = files.into_iter().find_map(|file| tcgetwinsize(file).ok())?;
     Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
 }
 

@@ -47,16 +47,18 @@ pub enum CgroupManager {
     Cgroupfs,
     /// systemd, as with --systemd-cgroup.
     Systemd,
-    /// Nobody: containers stay in the caller's group, and have no limits.
+    /// Nobody: containers stay in the caller's group, and have no limits and no rules about devices.
     Disabled,
 }
 
 /// `--rootless`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Rootless {
-    /// Where the caller is not root, or only that of a user namespace.
+    /// Where the caller is not root; or only that of a user namespace, and systemd does not make the groups.
     Auto,
+    #[value(aliases = ["1", "t", "T", "TRUE", "True"])]
     True,
+    #[value(aliases = ["0", "f", "F", "FALSE", "False"])]
     False,
 }
 
@@ -74,7 +76,11 @@ impl Globals {
     /// Whether a control group that may not be made is done without.
     pub fn rootless_cgroups(&self) -> bool {
         match self.rootless {
-            Rootless::Auto => self.ordinary_user() || corten_sys::namespace::in_user_namespace(),
+            Rootless::Auto if self.ordinary_user() => true,
+            // Who names systemd expects it to be there.
+            Rootless::Auto => {
+                self.cgroup_manager() != CgroupManager::Systemd && corten_sys::namespace::in_user_namespace()
+            }
             Rootless::True => true,
             Rootless::False => false,
         }

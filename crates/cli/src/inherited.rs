@@ -15,14 +15,14 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes those that the environment tells of, and as many as asked for after them, none for `None`; and the one of this
-    /// number that is to be told of something.
+    /// Takes those that the environment tells of, where there is a first program for them, and as many as asked for after them, none
+    /// for `None`; and the one of this number that is to be told of something.
     ///
     /// To be called before this program opens anything itself.
-    pub fn take(preserve: Option<u32>, status: Option<i32>) -> Result<Self> {
+    pub fn take(first: bool, preserve: Option<u32>, status: Option<i32>) -> Result<Self> {
         let status = status.map(writable).transpose()?;
         let Some(preserve) = preserve else { return Ok(Self { status, ..Self::default() }) };
-        let variable = |name: &str| std::env::var(name).ok();
+        let variable = |name: &str| std::env::var(name).ok().filter(|_| first);
         let listen = listen_fds(
             variable("LISTEN_PID").as_deref(),
             variable("LISTEN_FDS").as_deref(),

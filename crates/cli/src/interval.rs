@@ -16,7 +16,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let unit = &rest[digits..];
         let end = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
         let seconds = match &unit[..end] {
-            "ms" => number / 1000.0,
+            "ns" => number / 1e9,
+            "us" | "\u{b5}s" | "\u{3bc}s" => number / 1e6,
+            "ms" => number / 1e3,
             "s" => number,
             "m" => number * 60.0,
             "h" => number * 3600.0,
@@ -35,9 +37,16 @@ mod tests {
 
     #[test]
     fn spans_are_read() {
-        for (text, millis) in
-            [("5s", 5000), ("250ms", 250), ("1m30s", 90_000), ("1.5s", 1500), ("1h", 3_600_000)]
-        {
+        for (text, millis) in [
+            ("5s", 5000),
+            ("250ms", 250),
+            ("2000us", 2),
+            ("7000000ns", 7),
+            ("3000µs", 3),
+            ("1m30s", 90_000),
+            ("1.5s", 1500),
+            ("1h", 3_600_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "0s", "5x", "s", "-1s", "1e9h", "9999999h"] {

@@ -50,17 +50,14 @@ pub fn main() -> ExitCode {
     let hook = corten::init();
     let Arguments { globals, command } = match Arguments::read(std::env::args_os().collect()) {
         Ok(arguments) => arguments,
-        Err(answer) => {
-            let _ = answer.print();
-            return ExitCode::from(u8::from(answer.use_stderr()));
-        }
+        Err(answer) => return ExitCode::from(answered(&answer)),
     };
     if let Err(errno) = corten_sys::signal::keep_exit_statuses() {
         eprintln!("corten: SIGCHLD: {errno}");
         return ExitCode::FAILURE;
     }
     // Before anything is opened: what was not inherited after all must not be taken for it.
-    let inherited = Inherited::take(command.preserve_fds(), command.status_fd());
+    let inherited = Inherited::take(command.makes_init(), command.preserve_fds(), command.status_fd());
     let run = |()| run(&globals, &command, inherited?, Launcher::self_exe(hook));
     let code = match log::start(&globals).and_then(run) {
         Ok(code) => code,
@@ -70,6 +67,22 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Says what is wrong with the arguments, or what they ask for: help, the version. Engines read the former in their log.
+fn answered(answer: &clap::Error) -> u8 {
+    if !answer.use_stderr() {
+        let _ = answer.print();
+        return 0;
+    }
+    let globals = Arguments::globals_of(std::env::args_os().collect());
+    if globals.is_some_and(|globals| globals.log.is_some() && log::start(&globals).is_ok()) {
+        let said = answer.to_string();
+        let said = said.split("\n\n").next().unwrap_or_default();
+        tracing::error!("{}", said.trim_start_matches("error: "));
+    }
+    let _ = answer.print();
+    1
 }
 
 fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Launcher) -> Result<i32> {
@@ -88,7 +101,7 @@ fn run(globals: &Globals, command: &Command, inherited: Inherited, launcher: Lau
         Command::Events(arguments) => events::run(&runtime, arguments),
         Command::Exec(arguments) => exec::run(&runtime, inherited, arguments),
         Command::Kill(arguments) => kill::run(&runtime, arguments),
-        Command::List(arguments) => list::run(&runtime, arguments),
+        Command::List(arguments) => list::run(globals, &runtime, arguments),
         Command::Pause(arguments) => pause::pause(&runtime, arguments),
         Command::Ps(arguments) => ps::run(&runtime, arguments),
         Command::Restore(arguments) => restore::run(globals, &runtime, arguments),

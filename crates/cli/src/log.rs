@@ -29,7 +29,9 @@ static LOG: OnceLock<Log> = OnceLock::new();
 pub fn start(globals: &Globals) -> Result<()> {
     let open = |path| {
         let mut options = File::options();
-        options.append(true).create(true).mode(0o644);
+        // What the last line says must be there for whoever reads it after a crash.
+        let sync = rustix::fs::OFlags::SYNC.bits().cast_signed();
+        options.append(true).create(true).mode(0o644).custom_flags(sync);
         options.open(path).doing(|| format!("open the log file {}", std::path::Path::display(path)))
     };
     let file = globals.log.as_deref().map(open).transpose()?;

@@ -92,12 +92,19 @@ impl Notify {
     pub fn hear(&mut self, pid: i32) {
         let mut datagram = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut datagram) {
-            if !self.told && says_ready(datagram.get(..length).unwrap_or_default()) {
-                self.told = true;
-                if let Err(error) = self.tell(pid) {
-                    tracing::warn!("the container is ready, but NOTIFY_SOCKET does not listen: {error}");
-                }
+            if says_ready(datagram.get(..length).unwrap_or_default()) {
+                self.ready(pid);
             }
+        }
+    }
+
+    /// Passes on that the container is ready, once.
+    pub fn ready(&mut self, pid: i32) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        if let Err(error) = self.tell(pid) {
+            tracing::warn!("the container is ready, but NOTIFY_SOCKET does not listen: {error}");
         }
     }
 

@@ -14,7 +14,7 @@ pub fn directory(globals: &Globals) -> Result<PathBuf> {
     if let Some(root) = &globals.root {
         return std::path::absolute(root).doing(|| format!("find the state directory {}", root.display()));
     }
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|_| of_a_user(globals)) {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|runtime| !runtime.is_empty() && of_a_user(globals)) {
         Some(runtime) => of(&PathBuf::from(runtime)),
         None => Ok(PathBuf::from("/run/corten")),
     }
@@ -26,14 +26,17 @@ fn of_a_user(globals: &Globals) -> bool {
     globals.ordinary_user() || (in_user_namespace() && !calls_itself_root())
 }
 
+const STICKY: u32 = 0o1000;
+
 /// A directory in the user's runtime directory, with the sticky bit: then it is not cleaned up by age
 /// (XDG base directory specification).
 fn of(runtime: &Path) -> Result<PathBuf> {
     let path = runtime.join("corten");
     let doing = || format!("make the state directory {}", path.display());
-    if !path.exists() {
-        DirBuilder::new().mode(0o700).recursive(true).create(&path).doing(doing)?;
-        set_permissions(&path, Permissions::from_mode(0o1700)).doing(doing)?;
+    DirBuilder::new().mode(0o700).recursive(true).create(&path).doing(doing)?;
+    let mode = path.metadata().doing(doing)?.permissions().mode();
+    if mode & STICKY == 0 {
+        set_permissions(&path, Permissions::from_mode(mode | STICKY)).doing(doing)?;
     }
     Ok(path)
 }

@@ -473,6 +473,13 @@ fn the_hosts_groups_are_not_there_to_write() -> Outcome {
         for mount in groups {
             assert!(mount.root.ends_with(stage.id()), "more than its own group: {mount:?}");
         }
+        // One without a group of its own may look at the caller's.
+        let words = ["--cgroup-manager", "disabled", "run", stage.id()];
+        let report: Report = stage.does(&words).json()?;
+        for mount in report.mounts.unwrap() {
+            let read_only = mount.options.contains(&"ro".to_owned());
+            assert!(read_only || !mount.fstype.starts_with("cgroup"), "{mount:?}");
+        }
     }
     Ok(())
 }

@@ -83,6 +83,12 @@ fn a_container_lives_step_by_step() -> Outcome {
 
 fn containers_are_listed() -> Outcome {
     let stage = Stage::new(|spec| spec.process.as_mut().unwrap().args.push("sleep".to_owned()));
+    let none = stage.fails(&["list"], 1);
+    assert!(
+        none.contains("state: No such file or directory"),
+        "a directory that was named by mistake: {none}"
+    );
+    std::fs::create_dir(stage.state())?;
     assert_eq!(stage.does(&["list", "--format", "json"]).stdout, "null\n");
     stage.does(&["create", stage.id()]);
     assert_eq!(stage.does(&["list", "--quiet"]).stdout, format!("{}\n", stage.id()));

@@ -103,7 +103,9 @@ fn one_runs_in_an_engines_user_namespace() -> Outcome {
         linux.namespaces.retain(|namespace| namespace.typ != "user");
         (linux.uid_mappings, linux.gid_mappings) = (Vec::new(), Vec::new());
         let cgroups =
-            serde_json::json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"] });
+            serde_json::json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rw"] });
+        // The host's, with its control groups.
+        spec.mounts.retain(|mount| mount.destination != "/sys");
         spec.mounts.push(serde_json::from_value(cgroups).unwrap());
     });
     let mut words = stage.words(&["run", stage.id()]);
@@ -117,7 +119,11 @@ fn one_runs_in_an_engines_user_namespace() -> Outcome {
     let shown = |mount: &corten_testkit::Mount| {
         mount.fstype.starts_with("cgroup") && mount.mountpoint.starts_with("/sys/fs/cgroup")
     };
-    assert!(report.mounts.unwrap().iter().any(shown));
+    let mut groups = report.mounts.unwrap().into_iter().filter(shown).peekable();
+    assert!(groups.peek().is_some());
+    for mount in groups {
+        assert!(mount.options.contains(&"ro".to_owned()), "the caller's: {mount:?}");
+    }
     stage.nothing_is_left();
     Ok(())
 }

@@ -4,6 +4,7 @@ use corten_cgroups::systemd::{Manager, Unit};
 use corten_cgroups::{Group, Layout, Warning};
 
 use crate::handle::Handle;
+use crate::process::SubCgroup;
 use crate::store::{Lock, Saved};
 use crate::{Cgroup, Config, Error, ErrorKind, Id, Result, oci, resources};
 
@@ -142,9 +143,29 @@ pub(crate) fn update(saved: &Saved, group: &Group, resources: &oci::Resources) -
     Ok(())
 }
 
-/// Lets the new process into the group where only systemd may: below the caller's own session.
-pub(crate) fn let_in(saved: &Saved, pid: i32, below: Option<&str>) -> Result<()> {
-    saved.facts.unit.as_ref().map_or(Ok(()), |unit| Ok(unit.attach(pid, below)?))
+/// The group that a further program joins. Its process is let into it where only systemd may: below the caller's own session.
+pub(crate) fn to_join(saved: &Saved, pid: i32, asked: &[SubCgroup]) -> Result<Option<Group>> {
+    let Some(own) = Handle::group(saved) else {
+        return match asked {
+            [] => Ok(None),
+            _ => Err(Error::unsupported("the container has no control group to choose one below")),
+        };
+    };
+    let deeper = match (asked, saved.facts.init) {
+        ([], Some(init)) => own.deeper(init.pid)?,
+        _ => None,
+    };
+    let deeper = deeper.map(|path| SubCgroup { controllers: Vec::new(), path });
+    let mut group = own;
+    for SubCgroup { controllers, path } in asked.iter().chain(&deeper) {
+        let controllers: Vec<&str> = controllers.iter().map(String::as_str).collect();
+        group = group.sub(Some(&*controllers).filter(|names| !names.is_empty()), path)?;
+    }
+    if let Some(unit) = &saved.facts.unit {
+        let everywhere = asked.iter().chain(&deeper).find(|group| group.controllers.is_empty());
+        unit.attach(pid, everywhere.map(|group| group.path.as_str()))?;
+    }
+    Ok(Some(group))
 }
 
 /// Removes the group, with the unit that it belongs to. Every process in it has been killed.

@@ -28,7 +28,7 @@ pub fn features() -> Features {
                 v2: true,
                 systemd: true,
                 systemd_user: true,
-                ..CgroupFeatures::default()
+                rdma: true,
             }),
             seccomp: Some(SeccompFeatures {
                 enabled: true,

@@ -370,6 +370,7 @@ pub(crate) fn mount_plan(config: &Config, group: Option<&Group>) -> Result<rootf
         mount_namespace: config.namespaces().contains(Namespace::Mount),
         cgroup_namespace: config.namespaces().contains(Namespace::Cgroup),
         cgroups: &cgroups,
+        foreign_cgroups: group.is_none(),
     })?)
 }
 

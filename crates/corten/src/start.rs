@@ -233,14 +233,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
     process.attributes.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let ready = Ready::start(&container.home.launcher)?;
-    let group = match (Handle::group(&saved), &process.sub_cgroup) {
-        (Some(group), Some(path)) => Some(group.sub(None, path)?),
-        (None, Some(_)) => {
-            return Err(Error::unsupported("the container has no control group to choose one below"));
-        }
-        (group, None) => group,
-    };
-    cgroup::let_in(&saved, ready.pid(), process.sub_cgroup.as_deref())?;
+    let group = cgroup::to_join(&saved, ready.pid(), &process.sub_cgroups)?;
     let console = process.console_socket.take();
     let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
     let mut conversation = ready.order(plan.fds, plan.payload)?;

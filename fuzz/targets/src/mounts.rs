@@ -49,6 +49,7 @@ pub fn mounts(data: &[u8]) {
         mount_namespace: !input.no_mount_namespace,
         cgroup_namespace: input.cgroups,
         cgroups: hierarchies,
+        foreign_cgroups: input.readonly,
     });
     let rootfs = match planned {
         Ok(rootfs) => rootfs,

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use corten_testkit::{Target, build};
+use corten_testkit::{Target, build_commit};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -25,7 +25,8 @@ pub fn dist() -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let dist = root.join("target/dist");
     let _ = fs::remove_dir_all(&dist);
-    let program = build("corten-cli", Target::Bin("corten"), true)?;
+    let (when, commit) = (newest(&root, "%ct")?, newest(&root, "%H")?);
+    let program = build_commit("corten-cli", Target::Bin("corten"), true, Some(&commit))?;
     let name = format!("corten-{VERSION}-{}", std::env::consts::ARCH);
     let tree = dist.join(&name);
     put(&program, &tree.join("corten"), 0o755)?;
@@ -34,7 +35,6 @@ pub fn dist() -> Result<(), String> {
     }
     pages::manual(&tree.join("man"))?;
     pages::completions(&tree.join("completions"))?;
-    let when = date(&root)?;
     let tarball = dist.join(format!("{name}.tar.gz"));
     run(Command::new("tar")
         .args(["--create", "--gzip", "--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
@@ -56,15 +56,15 @@ fn shown(path: &Path) -> String {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// When the newest commit was made, in seconds: what is made of it twice is the same.
-fn date(root: &Path) -> Result<String, String> {
+/// What git tells of the newest commit: when it was made, in seconds (what is made of it twice is the same), or its name.
+fn newest(root: &Path, format: &str) -> Result<String, String> {
     let output = Command::new("git")
-        .args(["log", "-1", "--format=%ct"])
+        .args(["log", "-1", &format!("--format={format}")])
         .current_dir(root)
         .output()
         .map_err(|error| format!("git: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    if text.is_empty() { Err("git tells no date of the newest commit".to_owned()) } else { Ok(text) }
+    if text.is_empty() { Err("git tells nothing of the newest commit".to_owned()) } else { Ok(text) }
 }
 
 /// Copies a file to its place, whose directories are made.

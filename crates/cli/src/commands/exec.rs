@@ -59,12 +59,12 @@ pub struct Exec {
     /// Add a capability
     #[arg(short, long, value_name = "CAPABILITY")]
     cap: Vec<String>,
-    /// How many file descriptors the program inherits, from 3 on (after those of LISTEN_FDS)
+    /// How many file descriptors the program inherits, from 3 on
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     pub preserve_fds: u32,
-    /// Control group below the container's to run in
-    #[arg(long, value_name = "PATH")]
-    cgroup: Option<String>,
+    /// Control group below the container's to run in; `/` is the container's own
+    #[arg(long, value_name = "[CONTROLLER[,CONTROLLER...]:]PATH")]
+    cgroup: Vec<String>,
     /// Allow a paused container: the program starts when it is resumed
     #[arg(long)]
     ignore_paused: bool,
@@ -87,10 +87,11 @@ pub fn run(runtime: &Runtime, inherited: Inherited, arguments: &Exec) -> Result<
         }
         _ => {}
     }
+    let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;
     let mut child = container.exec(arguments.program(&container, inherited)?)?;
     let told = || -> Result<()> {
-        if let Some(path) = &arguments.pidfd_socket {
-            sockets::send(&sockets::open(path)?, "setns", child.as_fd())?;
+        if let Some(socket) = &pidfd_socket {
+            sockets::send(socket, "setns", child.as_fd())?;
         }
         if let Some(path) = &arguments.pid_file {
             pid_file::write(path, child.pid())?;
@@ -122,17 +123,11 @@ impl Exec {
             None if self.command.is_empty() => {
                 return Err(Error::usage("process args cannot be empty"));
             }
-            // What the container's first program has, where its bundle is still there.
-            None => bundle::read(container.state()?.bundle.as_path())
-                .ok()
-                .and_then(|spec| spec.process)
-                .unwrap_or_default(),
+            None => of_bundle(&container.state()?.bundle)?,
         };
         let terminal = if self.process.is_some() { document.terminal } else { self.tty };
-        let mut builder = self
-            .change(Process::from_spec(&self.document(document, terminal))?, container)?
-            .listen_fds(inherited.listen)
-            .preserve_fds(inherited.fds);
+        let document = self.document(document, terminal, container)?;
+        let mut builder = self.change(Process::from_spec(&document)?)?.preserve_fds(inherited.fds);
         match bundle::console(terminal, self.detach, self.console_socket.as_deref())? {
             Console::Socket(socket) => builder = builder.console_socket(socket),
             Console::Own => builder = builder.terminal(foreground::terminal_size()),
@@ -141,20 +136,32 @@ impl Exec {
         Ok(builder.build()?)
     }
 
-    /// The document with the command of the arguments.
-    fn document(&self, document: oci::Process, terminal: bool) -> oci::Process {
-        if self.process.is_some() {
-            return document;
-        }
-        let cwd = match document.cwd.is_empty() {
-            true => "/".to_owned(),
-            false => document.cwd,
+    /// The document with what the arguments say of it.
+    fn document(
+        &self,
+        document: oci::Process,
+        terminal: bool,
+        container: &Container,
+    ) -> Result<oci::Process> {
+        let mut document = match &self.process {
+            Some(_) => document,
+            None => oci::Process { args: self.command.clone(), terminal, console_size: None, ..document },
         };
-        oci::Process { args: self.command.clone(), terminal, cwd, console_size: None, ..document }
+        if let Some(user) = &self.user {
+            let (uid, gid) = ids(user)?;
+            document.user.uid = uid;
+            document.user.gid = gid.unwrap_or(document.user.gid);
+        }
+        document.user.additional_gids.extend(&self.additional_gids);
+        if !self.cap.is_empty() {
+            let own = document.capabilities.or_else(|| container.config().capabilities().cloned());
+            document.capabilities = Some(with(own.unwrap_or_default(), &self.cap));
+        }
+        Ok(document)
     }
 
     /// What single options change.
-    fn change(&self, mut builder: ProcessBuilder, container: &Container) -> Result<ProcessBuilder> {
+    fn change(&self, mut builder: ProcessBuilder) -> Result<ProcessBuilder> {
         if let Some(cwd) = &self.cwd {
             builder = builder.cwd(cwd);
         }
@@ -163,12 +170,6 @@ impl Exec {
                 Error::usage(format!("invalid environment variable {entry:?}: missing '='"))
             })?;
             builder = builder.env(key, value);
-        }
-        if let Some(user) = &self.user {
-            builder = builder.user(ids(user)?);
-        }
-        if !self.additional_gids.is_empty() {
-            builder = builder.additional_gids(self.additional_gids.iter().copied());
         }
         if let Some(label) = &self.process_label {
             builder = builder.selinux_label(label);
@@ -179,17 +180,28 @@ impl Exec {
         if self.no_new_privs {
             builder = builder.no_new_privileges(true);
         }
-        if !self.cap.is_empty() {
-            let config = container.config();
-            builder =
-                builder.capabilities(with(config.capabilities().cloned().unwrap_or_default(), &self.cap));
-        }
-        if let Some(path) = &self.cgroup {
-            builder = builder.sub_cgroup(path);
+        for (controllers, path) in sub_cgroups(&self.cgroup)? {
+            builder = match controllers {
+                None => builder.sub_cgroup(path),
+                Some(controllers) => builder.sub_cgroup_of(controllers.split(','), path),
+            };
         }
         Ok(builder)
     }
 }
+
+/// What the container's first program has. A container of a library's has no bundle.
+fn of_bundle(bundle: &std::path::Path) -> Result<oci::Process> {
+    if bundle.join("config.json").exists() {
+        return Ok(bundle::read(bundle)?.process.unwrap_or_default());
+    }
+    tracing::warn!("{} has no config.json: the program has a plain environment", bundle.display());
+    let plain = oci::Process::default();
+    Ok(oci::Process { cwd: "/".to_owned(), env: vec![PATH.to_owned()], ..plain })
+}
+
+/// Where programs are found without a bundle.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn read(path: &std::path::Path) -> Result<oci::Process> {
     if path == std::path::Path::new("-") {
@@ -201,13 +213,44 @@ fn read(path: &std::path::Path) -> Result<oci::Process> {
     from_json(&text, path)
 }
 
-/// `UID` or `UID:GID`.
-fn ids(text: &str) -> Result<(u32, u32)> {
+/// Paths with the controllers that they are for, each of them once; one path without controllers is for all.
+fn sub_cgroups(asked: &[String]) -> Result<Vec<(Option<&str>, &str)>> {
+    let mut seen = Vec::new();
+    let one = |text: &'_ String| text.split_once(':').is_none();
+    if asked.len() > 1
+        && let Some(text) = asked.iter().find(|text| one(text))
+    {
+        return Err(Error::usage(format!(
+            "invalid --cgroup argument: {text} (missing <controller>: prefix)"
+        )));
+    }
+    asked
+        .iter()
+        .map(|text| {
+            let Some((controllers, path)) = text.split_once(':') else { return Ok((None, text.as_str())) };
+            for controller in controllers.split(',') {
+                if controller.is_empty() || seen.contains(&controller) {
+                    let what = if controller.is_empty() {
+                        "empty <controller> prefix"
+                    } else {
+                        "twice the same controller"
+                    };
+                    return Err(Error::usage(format!("invalid --cgroup argument: {text} ({what})")));
+                }
+                seen.push(controller);
+            }
+            Ok((Some(controllers), path))
+        })
+        .collect()
+}
+
+/// `UID` or `UID:GID`; without a group the one that it has stays.
+fn ids(text: &str) -> Result<(u32, Option<u32>)> {
     let wrong = || Error::usage(format!("--user takes UID or UID:GID in numbers, not {text:?}"));
     let number = |text: &str| text.parse().map_err(|_| wrong());
     match text.split_once(':') {
-        Some((uid, gid)) => Ok((number(uid)?, number(gid)?)),
-        None => Ok((number(text)?, 0)),
+        Some((uid, gid)) => Ok((number(uid)?, Some(number(gid)?))),
+        None => Ok((number(text)?, None)),
     }
 }
 
@@ -232,10 +275,28 @@ mod tests {
 
     #[test]
     fn users_are_numbers() {
-        assert_eq!(ids("5").unwrap(), (5, 0));
-        assert_eq!(ids("5:6").unwrap(), (5, 6));
+        assert_eq!(ids("5").unwrap(), (5, None));
+        assert_eq!(ids("5:6").unwrap(), (5, Some(6)));
         for wrong in ["", "x", "5:", ":5", "-1", "5:6:7", "4294967296"] {
             assert!(ids(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cgroups_have_controllers_or_are_one() {
+        let read = |asked: &[&str]| {
+            let asked: Vec<String> = asked.iter().map(|text| (*text).to_owned()).collect();
+            sub_cgroups(&asked).map(|found| format!("{found:?}"))
+        };
+        assert_eq!(read(&["/a"]).unwrap(), r#"[(None, "/a")]"#);
+        assert_eq!(
+            read(&["cpu,memory:/a", "pids:"]).unwrap(),
+            r#"[(Some("cpu,memory"), "/a"), (Some("pids"), "")]"#
+        );
+        for wrong in
+            [&["a", "cpu:b"][..], &["cpu:a", "b"], &["cpu:a", "cpu:b"], &["cpu,cpu:a"], &[":a"], &["cpu,:a"]]
+        {
+            assert!(read(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -4,7 +4,8 @@ use clap::ValueEnum;
 use corten::Runtime;
 
 use super::state::Shown;
-use crate::error::Result;
+use crate::error::{Doing, Result};
+use crate::globals::Globals;
 use crate::table;
 
 /// Print the containers under the state directory
@@ -26,7 +27,12 @@ pub enum Format {
 }
 
 /// Runs the command.
-pub fn run(runtime: &Runtime, arguments: &List) -> Result<i32> {
+pub fn run(globals: &Globals, runtime: &Runtime, arguments: &List) -> Result<i32> {
+    // The default one is made by the first container; one that was named by mistake is told.
+    if globals.root.is_some() {
+        let root = runtime.root();
+        std::fs::read_dir(root).doing(|| format!("open {}", root.display()))?;
+    }
     let entries = runtime.list()?;
     if arguments.quiet {
         entries.iter().for_each(|entry| println!("{}", entry.id));

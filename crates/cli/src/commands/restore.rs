@@ -1,16 +1,17 @@
 //! `corten restore`.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use corten::{CgroupMode, Child, Config, ExitStatus, Id, Runtime, Stdio};
 
 use crate::announce::announce;
 use crate::archive::Import;
 use crate::bundle::{self, Console};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::foreground::{self, Signals};
-use crate::globals::Globals;
+use crate::globals::{CgroupManager, Globals, Rootless};
+use crate::notify_socket::{self, Notify};
 use crate::sockets;
 
 use super::checkpoint::{empty_network, image_path};
@@ -71,7 +72,7 @@ pub struct Restore {
     #[arg(long)]
     no_subreaper: bool,
     /// Refused: CRIU can restore no root that was changed without pivot_root(2)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "import")]
     no_pivot: bool,
     /// Make a namespace of this kind without what was in it: network, which is the default
     #[arg(long, value_name = "KIND")]
@@ -127,14 +128,27 @@ impl Restore {
         })
     }
 
-    fn configuration(&self, globals: &Globals, import: Option<&Import>) -> Result<(Config, Console)> {
+    fn configuration(
+        &self,
+        globals: &Globals,
+        import: Option<&Import>,
+        notify: Option<&Path>,
+    ) -> Result<(Config, Console)> {
         if let Some(Import { archive, .. }) = import {
+            if globals.cgroup_manager() != CgroupManager::Cgroupfs || globals.rootless != Rootless::Auto {
+                return Err(Error::usage(
+                    "the archive says who makes the control group: --systemd-cgroup, --cgroup-manager and --rootless cannot be used \
+                     with --import",
+                ));
+            }
             let doing = || format!("find {}", self.bundle.display());
             let config = archive.config(&std::path::absolute(&self.bundle).doing(doing)?)?;
             let console = bundle::console(archive.terminal(), self.detach, self.console_socket.as_deref())?;
             return Ok((config, console));
         }
-        let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |_| {})?;
+        let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |spec| {
+            notify.iter().for_each(|directory| notify_socket::add_to(spec, directory));
+        })?;
         let process =
             spec.process.as_ref().ok_or_else(|| bundle::no_process(&self.bundle.join("config.json")))?;
         let console = bundle::console(process.terminal, self.detach, self.console_socket.as_deref())?;
@@ -151,18 +165,23 @@ pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<
     if let Some(import) = &import {
         runtime.check(&import.archive)?;
     }
-    let (config, console) = arguments.configuration(globals, import.as_ref())?;
+    let notify = notify_socket::directory(runtime, &id).filter(|_| import.is_none());
+    let (config, console) = arguments.configuration(globals, import.as_ref(), notify.as_deref())?;
     let request = arguments.request(console, import.as_ref())?;
     let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;
     let container = runtime.create(&id, config)?;
     let lived = || -> Result<ExitStatus> {
+        notify.as_deref().map_or(Ok(()), notify_socket::make)?;
+        let mut notify = notify.as_deref().map(Notify::bind).transpose()?;
         let mut child: Child = container.restore(request)?;
         if let Some(mut import) = import {
             import.restored = true;
         }
         announce((child.pid(), child.as_fd()), pidfd_socket, arguments.pid_file.as_deref())?;
+        // It has said so in its former life.
+        notify.iter_mut().for_each(|notify| notify.ready(child.pid()));
         match &signals {
-            Some(signals) => foreground::attend(signals, &mut child, None),
+            Some(signals) => foreground::attend(signals, &mut child, notify.as_mut()),
             None => Ok(ExitStatus::Exited(0)),
         }
     };

@@ -3,6 +3,16 @@
 use super::cgroup::Cgroup;
 use crate::{Error, Result, oci};
 
+/// Whether nothing is asked for but the rule that every document begins with, whoever makes it: that no device may be used.
+fn no_limits(resources: &oci::Resources) -> bool {
+    let all = |rule: &oci::DeviceRule| {
+        *rule == oci::DeviceRule { access: Some("rwm".to_owned()), ..oci::DeviceRule::default() }
+    };
+    let oci::Resources { devices, .. } = resources;
+    devices.iter().all(all)
+        && *resources == oci::Resources { devices: devices.clone(), ..oci::Resources::default() }
+}
+
 /// Refuses what no control group can hold.
 pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
     let Cgroup {
@@ -20,7 +30,7 @@ pub(super) fn validate(cgroup: &Cgroup) -> Result<()> {
         return Err(Error::invalid("a cgroup has either a path, or a name and a parent"));
     }
     let named = name.is_some() || parent.is_some() || path.is_some() || scope_prefix.is_some();
-    if !managed && (named || owner_uid.is_some() || *resources != oci::Resources::default()) {
+    if !managed && (named || owner_uid.is_some() || !no_limits(resources)) {
         return Err(Error::invalid(
             "a container without a cgroup of its own cannot have limits (linux.resources), or a name for it (linux.cgroupsPath)",
         ));

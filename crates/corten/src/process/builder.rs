@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::{Process, Stdio, User};
+use super::{Process, Stdio, SubCgroup, User};
 use crate::config::{Attributes, validate_attributes};
 use crate::oci::{self, ConsoleSize};
 use crate::{Error, Landlock, Result};
@@ -25,7 +25,7 @@ pub struct ProcessBuilder {
     pub(super) preserve_fds: Vec<OwnedFd>,
     pub(super) listen_fds: u32,
     pub(super) init_reaper: bool,
-    pub(super) sub_cgroup: Option<String>,
+    pub(super) sub_cgroups: Vec<SubCgroup>,
 }
 
 impl ProcessBuilder {
@@ -205,9 +205,23 @@ impl ProcessBuilder {
     }
 
     /// A control group below the container's to run in, by its path from there; for a program that joins a running
-    /// container.
+    /// container. `/` is the container's own.
+    ///
+    /// Without this it is the container's own, but on cgroup v2 that of the first program, where the container has enabled
+    /// controllers for the groups below its own, which can then have no processes.
     pub fn sub_cgroup(mut self, path: impl Into<String>) -> Self {
-        self.sub_cgroup = Some(path.into());
+        self.sub_cgroups.push(SubCgroup { controllers: Vec::new(), path: path.into() });
+        self
+    }
+
+    /// The same in the hierarchies of these controllers of cgroup v1 alone.
+    pub fn sub_cgroup_of(
+        mut self,
+        controllers: impl IntoIterator<Item = impl Into<String>>,
+        path: impl Into<String>,
+    ) -> Self {
+        let controllers = controllers.into_iter().map(Into::into).collect();
+        self.sub_cgroups.push(SubCgroup { controllers, path: path.into() });
         self
     }
 
@@ -232,12 +246,13 @@ impl ProcessBuilder {
             stdio: self.stdio,
             preserve_fds: self.preserve_fds,
             init_reaper: self.init_reaper,
-            sub_cgroup: self.sub_cgroup,
+            sub_cgroups: self.sub_cgroups,
         })
     }
 
     fn validate(&self) -> Result<()> {
-        let names = self.additional_groups.iter().chain(&self.sub_cgroup);
+        let below = self.sub_cgroups.iter().map(|group| &group.path);
+        let names = self.additional_groups.iter().chain(below);
         let mut texts: Vec<&String> = self.args.iter().chain([&self.cwd]).chain(names).collect();
         if let User::Name { user, group } = &self.user {
             if user.is_empty() || group.as_ref().is_some_and(String::is_empty) {
@@ -255,7 +270,7 @@ impl ProcessBuilder {
         }
         let own_stdio = !matches!(self.stdio, Stdio::Null);
         let listening = usize::try_from(self.listen_fds).unwrap_or(usize::MAX);
-        let upwards = |path: &String| path.starts_with('/') || path.split('/').any(|part| part == "..");
+        let upwards = |group: &SubCgroup| group.path.split('/').any(|part| part == "..");
         let problem = match () {
             () if self.args.first().is_none_or(String::is_empty) => "args must not be empty",
             () if self.cwd.is_empty() => "cwd must not be empty",
@@ -265,7 +280,7 @@ impl ProcessBuilder {
                 "there are fewer descriptors than sockets to listen on"
             }
             () if listening > 0 && self.init_reaper => "only process 1 can be told of sockets to listen on",
-            () if self.sub_cgroup.as_ref().is_some_and(upwards) => "the cgroup is not below the container's",
+            () if self.sub_cgroups.iter().any(upwards) => "the cgroup is not below the container's",
             () => return Ok(()),
         };
         Err(Error::invalid(problem))

@@ -35,7 +35,16 @@ pub struct Process {
     pub(crate) stdio: Stdio,
     pub(crate) preserve_fds: Vec<OwnedFd>,
     pub(crate) init_reaper: bool,
-    pub(crate) sub_cgroup: Option<String>,
+    pub(crate) sub_cgroups: Vec<SubCgroup>,
+}
+
+/// A control group below the container's.
+#[derive(Clone, Debug)]
+pub(crate) struct SubCgroup {
+    /// In whose hierarchies of cgroup v1; empty for all hierarchies.
+    pub(crate) controllers: Vec<String>,
+    /// Its path from the container's.
+    pub(crate) path: String,
 }
 
 impl Process {

@@ -75,7 +75,7 @@ fn contradictions_are_refused() {
     refused(sh().cpu_affinity(affinity), "execCPUAffinity.final");
     refused(sh().oom_score_adj(1001), "oomScoreAdj");
     refused(sh().sub_cgroup("../x"), "below the container's");
-    refused(sh().sub_cgroup("/x"), "below the container's");
+    refused(sh().sub_cgroup_of(["cpu"], "/x/../.."), "below the container's");
     refused(sh().console_socket(null()), "console socket needs a terminal");
     refused(sh().terminal(None).stdio(Stdio::Inherit), "terminal is standard input");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use corten_oci::{Device, Mount};
-use corten_sys::mount::Propagation;
+use corten_sys::mount::{Attributes, Propagation};
 use serde::{Deserialize, Serialize};
 
 use super::idmap::{self, Container, Idmap};
@@ -47,6 +47,8 @@ pub struct Request<'a> {
     pub cgroup_namespace: bool,
     /// How the host's control groups look.
     pub cgroups: &'a [Hierarchy],
+    /// Whether those are the caller's, since the container has none of its own: it may look at them, and not write.
+    pub foreign_cgroups: bool,
 }
 
 /// One mounted hierarchy of control groups.
@@ -220,11 +222,13 @@ fn step(mount: &Mount, request: &Request<'_>) -> Result<Step> {
     over_proc::check(&path, may_be_procfs)?;
     let spreads =
         |(kind, recursive): &(Propagation, bool)| Spread { bits: kind.bits(), recursive: *recursive };
+    let look_only = request.foreign_cgroups && matches!(what, What::Cgroups { .. });
+    let kept = if look_only { Attributes::RDONLY } else { Attributes::empty() };
     Ok(Step {
         destination: path,
         what,
-        set: parsed.set.bits(),
-        clear: parsed.clear.bits(),
+        set: parsed.set.union(kept).bits(),
+        clear: parsed.clear.difference(kept).bits(),
         recursive_set: parsed.recursive_set.bits(),
         recursive_clear: parsed.recursive_clear.bits(),
         propagation: parsed.propagation.iter().map(spreads).collect(),

@@ -49,17 +49,24 @@ fn limits_are_changed() -> Outcome {
     assert_eq!(statistics(&stage)["pids"]["limit"], 55);
     stage.corten(&["update", "-r", "-", id]).stdin(r#"{"pids": {"limit": 66}}"#).output()?.success()?;
     assert_eq!(statistics(&stage)["pids"]["limit"], 66);
-    let mistakes: [(&[&str], &str); 5] = [
+    let mistakes: [(&[&str], &str); 6] = [
         (&["update", "--memory", "much", id], "much"),
         (&["update", "--resources", "/nonexistent", id], "/nonexistent"),
         (&["update", "--resources", "-", "--pids-limit", "5", id], "cannot be used with"),
         (&["update", "--cpuset-cpus", "4095", "--pids-limit", "5", id], "cpuset.cpus"),
         (&["update", "--l3-cache-schema", "L3:0=f", id], "resctrl"),
+        (&["update", "-r", file.to_str().unwrap(), "--mem-bw-schema", "MB:0=9", id], "resctrl"),
     ];
     for (arguments, words) in mistakes {
         let said = stage.corten(arguments).output()?.code(1)?.stderr;
         assert!(said.contains(words), "{words}: {said}");
     }
+    // The place of what is to be saved is taken.
+    let taken = stage.state().join(id).join("config-4.json");
+    fs::create_dir(&taken)?;
+    let said = stage.corten(&["update", "--pids-limit", "77", id]).output()?.code(1)?.stderr;
+    assert!(said.contains("config-4.json"), "{said}");
+    fs::remove_dir(&taken)?;
     assert_eq!(statistics(&stage)["pids"]["limit"], 66, "what failed has changed nothing");
     stage.does(&["delete", "--force", id]);
     let said = stage.corten(&["update", "--pids-limit", "5", id]).output()?.code(1)?.stderr;

@@ -12,7 +12,7 @@ use crate::store::Saved;
 use crate::{
     Checkpoint, Config, Cost, Error, ErrorKind, Id, Namespace, OomEvents, PressureEvents, PressureTrigger,
     Process, Restore, Result, Signal, State, Stats, Status, cgroup, checkpoint, hooks, network, oci, rdt,
-    resources, start, stats,
+    start, stats, update,
 };
 
 /// One container.
@@ -136,7 +136,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`] where it has stopped, and [`ErrorKind::Unsupported`] where it has no control group.
     pub fn stats(&self) -> Result<Stats> {
         let saved = self.0.refresh()?;
-        let cgroup = self.running_group(&saved)?.stats()?;
+        let cgroup = self.0.running_group(&saved)?.stats()?;
         let own = saved.config.namespaces().contains(Namespace::Net);
         let network_interfaces = match saved.facts.init.filter(|_| own) {
             Some(init) => stats::interfaces(init.pid, |name| network::host_name(&saved, name))?,
@@ -148,12 +148,12 @@ impl Container {
 
     /// Tells when processes of it are killed for lack of memory, by a descriptor that can be polled.
     pub fn oom_events(&self) -> Result<OomEvents> {
-        Ok(OomEvents(self.running_group(&self.0.refresh()?)?.oom_events()?))
+        Ok(OomEvents(self.0.running_group(&self.0.refresh()?)?.oom_events()?))
     }
 
     /// Tells when it is under pressure, by a descriptor that can be polled.
     pub fn pressure_events(&self, trigger: PressureTrigger) -> Result<PressureEvents> {
-        Ok(PressureEvents(self.running_group(&self.0.refresh()?)?.pressure_events(trigger)?))
+        Ok(PressureEvents(self.0.running_group(&self.0.refresh()?)?.pressure_events(trigger)?))
     }
 
     /// The pidfd of its init, which is readable once that has ended; [`ErrorKind::NotRunning`] where it has already.
@@ -162,23 +162,9 @@ impl Container {
         init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(start::not_running)
     }
 
-    fn running_group(&self, saved: &Saved) -> Result<Group> {
-        if self.0.status_of(saved)? == Status::Stopped {
-            return Err(start::not_running());
-        }
-        Handle::group(saved).ok_or_else(|| Error::unsupported("the container has no control group"))
-    }
-
     /// Changes its resource limits; what is absent stays. Where one cannot be set, the old ones are put back.
     pub fn update(&self, resources: &oci::Resources) -> Result<()> {
-        let lock = self.0.store.lock()?;
-        let mut saved = self.0.refresh()?;
-        let complete = resources::complete(&saved.config.cgroup().resources, resources);
-        cgroup::update(&saved, &self.running_group(&saved)?, &complete)?;
-        let config = resources::merge(Config::clone(&saved.config), resources)?;
-        self.0.store.change(&mut saved, config, &lock)?;
-        *self.0.saved() = saved;
-        Ok(())
+        update::update(&self.0, Some(resources), None)
     }
 
     /// Changes its shares of the third-level cache and of memory bandwidth; what is absent stays. One that has no class of
@@ -187,20 +173,12 @@ impl Container {
     /// [`ErrorKind::Unsupported`] where the machine has no resctrl file system, and where `closID`, `schemata` or
     /// `enableMonitoring` are to change.
     pub fn update_rdt(&self, changes: &oci::IntelRdt) -> Result<()> {
-        let oci::IntelRdt { clos_id, schemata, enable_monitoring, .. } = changes;
-        if clos_id.is_some() || !schemata.is_empty() || *enable_monitoring {
-            return Err(Error::unsupported(
-                "of a running container's intelRdt only the two schemas can change",
-            ));
-        }
-        let lock = self.0.store.lock()?;
-        let mut saved = self.0.refresh()?;
-        let init =
-            saved.facts.init.filter(|_| self.0.status_of(&saved).is_ok_and(|now| now != Status::Stopped));
-        let init = init.ok_or_else(start::not_running)?;
-        rdt::update(&self.0, &mut saved, &lock, init.pid, changes)?;
-        *self.0.saved() = saved;
-        Ok(())
+        update::update(&self.0, None, Some(changes))
+    }
+
+    /// Changes both, or neither: see [`Container::update`] and [`Container::update_rdt`].
+    pub fn update_all(&self, resources: &oci::Resources, rdt: &oci::IntelRdt) -> Result<()> {
+        update::update(&self.0, Some(resources), Some(rdt))
     }
 
     /// Freezes its processes; [`ErrorKind::NotRunning`] where it is neither running nor created.
@@ -208,7 +186,7 @@ impl Container {
         let _lock = self.0.store.lock()?;
         let saved = self.0.refresh()?;
         match self.0.status_of(&saved)? {
-            Status::Running | Status::Created => Ok(self.running_group(&saved)?.freeze()?),
+            Status::Running | Status::Created => Ok(self.0.running_group(&saved)?.freeze()?),
             _ => Err(start::not_running()),
         }
     }
@@ -218,7 +196,7 @@ impl Container {
         let _lock = self.0.store.lock()?;
         let saved = self.0.refresh()?;
         match self.0.status_of(&saved)? {
-            Status::Paused => Ok(self.running_group(&saved)?.thaw()?),
+            Status::Paused => Ok(self.0.running_group(&saved)?.thaw()?),
             _ => Err(Error::new(ErrorKind::NotPaused, "container not paused")),
         }
     }

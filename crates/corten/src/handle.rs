@@ -11,7 +11,7 @@ use crate::child::Started;
 use crate::launch::Launcher;
 use crate::status::Status;
 use crate::store::{Saved, Store};
-use crate::{Config, Id, Result, oci};
+use crate::{Config, Error, Id, Result, oci, start};
 
 /// The state directory, and the way to start containers there.
 #[derive(Debug)]
@@ -51,6 +51,14 @@ impl Handle {
     /// What was last read or written.
     pub(crate) fn saved(&self) -> MutexGuard<'_, Saved> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group of a container that has not stopped.
+    pub(crate) fn running_group(&self, saved: &Saved) -> Result<Group> {
+        if self.status_of(saved)? == Status::Stopped {
+            return Err(start::not_running());
+        }
+        Self::group(saved).ok_or_else(|| Error::unsupported("the container has no control group"))
     }
 
     /// Notes a process that was started.

@@ -52,6 +52,7 @@ pub mod stats;
 mod status;
 mod store;
 mod time;
+mod update;
 
 pub use checkpoint::{Archive, CgroupMode, Checkpoint, Cost, NetworkLock, Progress, Restore};
 pub use child::{Child, ExitStatus};

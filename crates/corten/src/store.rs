@@ -87,6 +87,9 @@ pub(crate) struct SavedInit {
 const VERSION: u32 = 1;
 
 const STATE: &str = "state.json";
+
+/// Name of the state that is to take its place.
+const NEXT: &str = ".state.json";
 const GATE: &str = "exec.fifo";
 const FAILURE: &str = "failure";
 
@@ -99,6 +102,37 @@ pub(crate) struct Store {
 /// Held while the state changes.
 #[derive(Debug)]
 pub(crate) struct Lock(#[allow(dead_code, reason = "closing it unlocks")] OwnedFd);
+
+/// A change of the configuration that is prepared. It has never been if this is dropped.
+pub(crate) struct Change<'a> {
+    store: &'a Store,
+    /// None once it has come to be.
+    next: Option<Saved>,
+}
+
+impl Change<'_> {
+    /// Makes it count.
+    pub(crate) fn commit(mut self, saved: &mut Saved) -> Result<()> {
+        self.store.turn()?;
+        let old = self.store.path.join(config_name(saved.facts.changes));
+        if let Some(next) = self.next.take() {
+            *saved = next;
+        }
+        if let Err(error) = std::fs::remove_file(&old) {
+            tracing::warn!("remove {}: {error}", old.display());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if let Some(next) = &self.next {
+            let names = [config_name(next.facts.changes), NEXT.to_owned()];
+            names.iter().for_each(|name| drop(std::fs::remove_file(self.store.path.join(name))));
+        }
+    }
+}
 
 impl Store {
     /// The directory of a container, whether it exists or not.
@@ -196,20 +230,25 @@ impl Store {
 
     /// Writes the state. Only with the lock held.
     pub(crate) fn save(&self, facts: &Facts, _: &Lock) -> Result<()> {
-        let temporary = ".state.json";
-        self.write(temporary, facts)?;
-        std::fs::rename(self.path.join(temporary), self.path.join(STATE))
+        self.write(NEXT, facts)?;
+        self.turn()
+    }
+
+    /// What was written as the next state is the state now.
+    fn turn(&self) -> Result<()> {
+        std::fs::rename(self.path.join(NEXT), self.path.join(STATE))
             .map_err(|error| Error::io(format!("write {}", self.path.join(STATE).display()), error))
     }
 
-    /// Changes the configuration. Only with the lock held.
-    pub(crate) fn change(&self, saved: &mut Saved, config: Config, lock: &Lock) -> Result<()> {
+    /// Writes a changed configuration, which does not count yet: what takes room is done. Only with the lock held.
+    pub(crate) fn prepare(&self, saved: &Saved, config: Config, _: &Lock) -> Result<Change<'_>> {
         let facts = Facts { changes: saved.facts.changes.wrapping_add(1), ..saved.facts.clone() };
-        self.write(&config_name(facts.changes), &config)?;
-        self.save(&facts, lock)?;
-        let old = self.path.join(config_name(saved.facts.changes));
-        *saved = Saved { facts, config: Arc::new(config) };
-        std::fs::remove_file(&old).map_err(|error| Error::io(format!("remove {}", old.display()), error))
+        let change = Change { store: self, next: Some(Saved { facts, config: Arc::new(config) }) };
+        if let Some(Saved { facts, config }) = &change.next {
+            self.write(&config_name(facts.changes), &**config)?;
+            self.write(NEXT, facts)?;
+        }
+        Ok(change)
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T> {

@@ -4,6 +4,7 @@
 pub(crate) mod schemata;
 mod stats;
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use corten_oci::IntelRdt;
@@ -108,9 +109,23 @@ impl Resctrl {
         made().inspect_err(|_| drop(self.remove(class)))
     }
 
-    /// Changes the schemata of a container's class.
-    pub fn update(&self, class: &Class, rdt: &IntelRdt) -> Result<()> {
-        self.set(&self.dir(&class.path)?, &schemata::lines(rdt))
+    /// Changes the schemata of a container's class, and returns the old ones of the same resources. On failure those hold.
+    pub fn update(&self, class: &Class, rdt: &IntelRdt) -> Result<Vec<String>> {
+        let dir = self.dir(&class.path)?;
+        let wanted = schemata::lines(rdt);
+        let old = schemata::of_the_same(&dir.read(SCHEMATA)?, &wanted);
+        match self.set(&dir, &wanted) {
+            Ok(()) => Ok(old),
+            Err(cause) => match self.set(&dir, &old) {
+                Ok(()) => Err(cause),
+                Err(restore) => Err(Error::Restore { cause: cause.into(), restore: restore.into() }),
+            },
+        }
+    }
+
+    /// Puts schemata back that [`Resctrl::update`] has returned.
+    pub fn put_back(&self, class: &Class, old: &[String]) -> Result<()> {
+        self.set(&self.dir(&class.path)?, old)
     }
 
     fn set(&self, dir: &Dir, lines: &[String]) -> Result<()> {
@@ -120,15 +135,27 @@ impl Resctrl {
             .map_err(|e| self.explain(e))
     }
 
-    /// Moves a process into the class, and into its monitoring group.
-    pub fn attach(&self, class: &Class, pid: i32) -> Result<()> {
+    /// Moves a thread into the class, and into its monitoring group; threads and processes that it makes later are born there.
+    pub fn attach(&self, class: &Class, thread: i32) -> Result<()> {
         let dir = self.dir(&class.path)?;
-        let pid = pid.to_string();
-        dir.write(TASKS, &pid).map_err(|e| self.explain(e))?;
-        match class.monitor() {
-            Some(monitor) => dir.child(&monitor)?.write(TASKS, &pid).map_err(|e| self.explain(e)),
-            None => Ok(()),
+        let monitor = class.monitor().map(|monitor| dir.child(&monitor)).transpose()?;
+        for dir in std::iter::once(&dir).chain(&monitor) {
+            dir.write(TASKS, &thread.to_string()).map_err(|e| self.explain(e))?;
         }
+        Ok(())
+    }
+
+    /// Moves all threads there that `threads` tells of, until it tells of no new ones: some may be born meanwhile. Those that have
+    /// ended are fine.
+    pub fn attach_all<E: From<Error>>(
+        &self,
+        class: &Class,
+        threads: impl FnMut() -> std::result::Result<Vec<i32>, E>,
+    ) -> std::result::Result<(), E> {
+        until_no_new_one(threads, |thread| match self.attach(class, thread) {
+            Err(error) if error.is(rustix::io::Errno::SRCH) => Ok(()),
+            done => Ok(done?),
+        })
     }
 
     /// What the class may use, and what was used of it.
@@ -172,6 +199,21 @@ impl Class {
     /// The monitoring group, below the class.
     fn monitor(&self) -> Option<PathBuf> {
         self.monitor.as_ref().map(|name| Path::new(MONITORS).join(name))
+    }
+}
+
+/// Does something once with each that is listed, and lists again until there is no new one.
+fn until_no_new_one<E>(
+    mut list: impl FnMut() -> std::result::Result<Vec<i32>, E>,
+    mut work: impl FnMut(i32) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let mut seen = BTreeSet::new();
+    loop {
+        let new: Vec<i32> = list()?.into_iter().filter(|one| seen.insert(*one)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        new.into_iter().try_for_each(&mut work)?;
     }
 }
 
@@ -297,8 +339,11 @@ mod tests {
         resctrl.attach(&class, 7).unwrap();
         assert_eq!([fake.read("id/tasks"), fake.read("id/mon_groups/id/tasks")], ["7", "7"]);
         let bandwidth = IntelRdt { mem_bw_schema: Some("MB:0=50".to_owned()), ..IntelRdt::default() };
-        resctrl.update(&class, &bandwidth).unwrap();
+        fake.write("id/schemata", "MB:0=99\n");
+        assert_eq!(resctrl.update(&class, &bandwidth).unwrap(), ["MB:0=99"]);
         assert_eq!(fake.read("id/schemata"), "MB:0=50\n");
+        resctrl.put_back(&class, &["MB:0=99".to_owned()]).unwrap();
+        assert_eq!(fake.read("id/schemata"), "MB:0=99\n");
         // In the kernel's tree rmdir(2) takes the files along.
         fs::remove_file(fake.0.join("id/mon_groups/id/tasks")).unwrap();
         fs::remove_file(fake.0.join("id/tasks")).unwrap();
@@ -340,13 +385,26 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_are_born_meanwhile_are_moved_too() {
+        let mut lists = vec![vec![1, 2, 3], vec![1, 2, 3], vec![1, 2], vec![1]].into_iter().rev();
+        let mut moved = Vec::new();
+        let list = || Ok::<_, Error>(lists.next().unwrap());
+        until_no_new_one(list, |thread| {
+            moved.push(thread);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(moved, [1, 2, 3]);
+    }
+
+    #[test]
     fn what_the_kernel_says_is_told() {
         let fake = Fake::new("told");
         fake.write("info/last_cmd_status", "mask f0f is not contiguous\n");
         let resctrl = fake.mounted();
         fs::remove_file(fake.0.join("gold/schemata")).unwrap();
         let class = Class { path: "gold".into(), made: false, shared: false, monitor: None };
-        let error = resctrl.update(&class, &rdt(None, Some("L3:0=f0f"))).unwrap_err().to_string();
+        let error = resctrl.put_back(&class, &["L3:0=f0f".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("not contiguous"), "{error}");
     }
 

@@ -19,6 +19,13 @@ pub(crate) fn lines(rdt: &IntelRdt) -> Vec<String> {
     all.filter(|line| !line.is_empty()).collect()
 }
 
+/// The lines of a file that are about the resources of other lines.
+pub(crate) fn of_the_same(present: &str, lines: &[String]) -> Vec<String> {
+    let resource = |line: &str| line.split(':').next().unwrap_or_default().trim().to_owned();
+    let same = |line: &&str| lines.iter().any(|other| resource(other) == resource(line));
+    present.lines().map(str::trim).filter(|line| !line.is_empty()).filter(same).map(str::to_owned).collect()
+}
+
 /// Each resource and domain, with its value.
 type Values = BTreeMap<(String, String), String>;
 
@@ -50,6 +57,13 @@ fn values(line: &str) -> Vec<((String, String), String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_same_resources_are_found() {
+        let present = "    MB:0=100;1=100\n    L3:0=fff;1=fff\n  L2:0=f\n";
+        let wanted = ["L3:0=f".to_owned(), "MB:1=20".to_owned()];
+        assert_eq!(of_the_same(present, &wanted), ["MB:0=100;1=100", "L3:0=fff;1=fff"]);
+    }
 
     #[test]
     fn lines_have_their_order() {

@@ -210,7 +210,10 @@ impl Unit {
         let freeze = version == Version::V1 && !resources.devices.is_empty();
         match if freeze { group.while_frozen(change) } else { change() } {
             // systemd has written them in its own way, quotas rounded up among them.
-            Ok(()) => group.apply(resources).map(|_| warnings),
+            Ok(()) => match group.apply(resources) {
+                Ok(_) => Ok(warnings),
+                Err(cause) => Err(undo.take_back(cause)),
+            },
             Err(cause) => Err(undo.take_back(cause)),
         }
     }
@@ -263,8 +266,15 @@ impl Unit {
 }
 
 /// The property that a refusal is about, if this systemd does not know it: what it says is "Cannot set property NAME, or
-/// unknown property."
+/// unknown property." The weight of a group that is idle, 0, is out of range before version 252.
 fn unknown_property(refusal: &Refusal) -> Option<String> {
+    const WEIGHT: &str = "CPUWeight";
+    if refusal.name.ends_with(".InvalidArgs")
+        && refusal.message.contains(WEIGHT)
+        && refusal.message.contains("out of range")
+    {
+        return Some(WEIGHT.to_owned());
+    }
     let name = refusal.message.strip_prefix("Cannot set property ")?.split(',').next()?;
     refusal.name.ends_with(".PropertyReadOnly").then(|| name.to_owned())
 }
@@ -312,5 +322,8 @@ mod tests {
         assert_eq!(unknown_property(&unknown).as_deref(), Some("AllowedCPUs"));
         let other = refusal("org.freedesktop.DBus.Error.InvalidArgs", "Cannot set property X, or");
         assert_eq!(unknown_property(&other), None);
+        let idle =
+            refusal("org.freedesktop.DBus.Error.InvalidArgs", "Value specified in CPUWeight is out of range");
+        assert_eq!(unknown_property(&idle).as_deref(), Some("CPUWeight"));
     }
 }

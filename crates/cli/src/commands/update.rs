@@ -19,6 +19,12 @@ pub struct Update {
     resources: Option<PathBuf>,
     #[command(flatten)]
     limits: Limits,
+    /// Parts of the third-level cache: L3:0=ffff0;1=fff0
+    #[arg(long, value_name = "SCHEMA")]
+    l3_cache_schema: Option<String>,
+    /// Memory bandwidth, in percent: MB:0=20;1=70
+    #[arg(long, value_name = "SCHEMA")]
+    mem_bw_schema: Option<String>,
     /// The container
     #[arg(value_name = "CONTAINER")]
     id: String,
@@ -75,12 +81,6 @@ struct Limits {
     /// Processes and threads; -1 for no limit
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pids_limit: Option<i64>,
-    /// Parts of the third-level cache: L3:0=ffff0;1=fff0
-    #[arg(long, value_name = "SCHEMA")]
-    l3_cache_schema: Option<String>,
-    /// Memory bandwidth, in percent: MB:0=20;1=70
-    #[arg(long, value_name = "SCHEMA")]
-    mem_bw_schema: Option<String>,
 }
 
 /// Runs the command.
@@ -90,20 +90,10 @@ pub fn run(runtime: &Runtime, arguments: &Update) -> Result<i32> {
         None => arguments.limits.resources()?,
     };
     let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
-    let old = container.config().intel_rdt().cloned().unwrap_or_default();
-    let rdt = arguments.limits.rdt();
-    if let Some(rdt) = &rdt {
-        container.update_rdt(rdt)?;
-        if resources == Resources::default() {
-            return Ok(0);
-        }
-    }
-    if let Err(error) = container.update(&resources) {
-        if rdt.is_some() {
-            let IntelRdt { l3_cache_schema, mem_bw_schema, .. } = old;
-            container.update_rdt(&IntelRdt { l3_cache_schema, mem_bw_schema, ..IntelRdt::default() })?;
-        }
-        return Err(error.into());
+    match arguments.rdt() {
+        None => container.update(&resources)?,
+        Some(rdt) if resources == Resources::default() => container.update_rdt(&rdt)?,
+        Some(rdt) => container.update_all(&resources, &rdt)?,
     }
     Ok(0)
 }
@@ -126,7 +116,7 @@ fn read(path: &Path) -> Result<Resources> {
     Ok(Resources { devices: Vec::new(), ..resources })
 }
 
-impl Limits {
+impl Update {
     /// Shares of cache and memory bandwidth, if they are to change.
     fn rdt(&self) -> Option<IntelRdt> {
         let Self { l3_cache_schema, mem_bw_schema, .. } = self;
@@ -137,7 +127,9 @@ impl Limits {
         };
         (rdt != IntelRdt::default()).then_some(rdt)
     }
+}
 
+impl Limits {
     fn resources(&self) -> Result<Resources> {
         let memory = Memory {
             limit: self.memory,

@@ -346,7 +346,7 @@ impl Restoring<'_> {
                     cgroup::limit(&self.saved.config, group)?;
                 }
                 let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
-                rdt::attach(&self.saved, pid)
+                rdt::attach_all(&self.saved, pid)
             }
             Step::OrphanPtsMaster => {
                 self.terminal = start::hand_over(self.console.take(), fd)?;

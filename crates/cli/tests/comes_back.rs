@@ -162,6 +162,9 @@ fn memory_is_fetched_from_where_it_was() -> Outcome {
     assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
     assert!(pages.0.wait()?.success(), "it ends when all memory is there");
     assert!(dump.wait()?.success(), "it ends when all memory is fetched");
+    let mut more = Vec::new();
+    dump.stdout.as_mut().unwrap().read_to_end(&mut more)?;
+    assert!(more.is_empty(), "it is told once");
     assert_eq!(stage.corten(&["state", stage.id()]).output()?.status.code(), Some(1), "it is gone from here");
     elsewhere.does(&["delete", "--force", elsewhere.id()]);
     elsewhere.nothing_is_left();

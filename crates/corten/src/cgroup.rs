@@ -1,7 +1,7 @@
 //! The control group of a container: made in the file system or by systemd, limited, handed to its owner, removed.
 
 use corten_cgroups::systemd::{Manager, Unit};
-use corten_cgroups::{Group, Layout, Warning};
+use corten_cgroups::{Group, Layout, Paths, Warning};
 
 use crate::handle::Handle;
 use crate::process::SubCgroup;
@@ -16,13 +16,24 @@ pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock, stage1: i
 }
 
 /// Makes the control group, for a process that is to be there at once and without limits. Those of systemd's units come with
-/// the unit.
+/// the unit. One that is there already is used where nobody else does, unless it has to be `new`.
 pub(crate) fn make_around(
     container: &Handle,
     saved: &mut Saved,
     lock: &Lock,
     process: i32,
+    new: bool,
 ) -> Result<Option<Group>> {
+    // Systemd never takes one that is there.
+    if new && saved.config.cgroup().managed && !saved.config.cgroup().systemd {
+        let group = Group::open(planned(&saved.config, &container.id)?);
+        if let Some((_, path)) = group.paths().iter().find(|(_, path)| path.exists()) {
+            return Err(Error::new(
+                ErrorKind::Exists,
+                format!("the control group {} is there already, and strictly it must not be", path.display()),
+            ));
+        }
+    }
     make_with(container, saved, lock, process, |_, group| Ok(group.attach(process)?))
 }
 
@@ -82,9 +93,14 @@ fn not_delegated(error: &Error) -> Error {
     Error::new(ErrorKind::PermissionDenied, message)
 }
 
+/// Where the group will be.
+fn planned(config: &Config, id: &Id) -> Result<Paths> {
+    let path = resources::location(config.cgroup());
+    Ok(Group::plan(&Layout::detect()?, path.as_deref(), id.as_str())?)
+}
+
 fn in_file_system(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<Group> {
-    let path = resources::location(saved.config.cgroup());
-    let paths = Group::plan(&Layout::detect()?, path.as_deref(), container.id.as_str())?;
+    let paths = planned(&saved.config, &container.id)?;
     saved.facts.cgroup = Some(paths.clone());
     container.store.save(&saved.facts, lock)?;
     Ok(Group::create(paths)?)

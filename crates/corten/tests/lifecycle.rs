@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{LAUNCHER, Outcome, Stage, kind, output, probe};
 use corten::{Config, Error, ErrorKind, ExitStatus, Id, Process, Runtime, Signal, SpecOptions, Status};
-use corten_testkit::{Report, default_spec};
+use corten_testkit::{Report, Requirement, View, default_spec};
 
 fn the_exit_status_arrives() -> Outcome {
     let stage = Stage::new(|_| {});
@@ -211,8 +211,25 @@ fn the_default_spec_is_seen_from_inside() -> Outcome {
     Ok(container.destroy().map_err(Error::from)?)
 }
 
+/// Without a pid namespace of its own the kernel ends none with the first.
+fn all_processes_are_killed() -> Outcome {
+    let stage = Stage::new(|spec| {
+        spec.linux.as_mut().unwrap().namespaces.retain(|namespace| namespace.typ != "pid");
+    });
+    let container = stage.container();
+    let first = container.run(probe(&["sleep"]).build()?)?;
+    let others = [container.exec(probe(&["sleep"]).build()?)?, container.exec(probe(&["sleep"]).build()?)?];
+    assert_eq!(container.processes()?.len(), 3);
+    container.signal(Signal::KILL)?;
+    for child in others.into_iter().chain([first]) {
+        assert_eq!(child.wait()?, ExitStatus::Signaled(Signal::KILL));
+    }
+    assert_eq!(container.status()?, Status::Stopped);
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
 fn main() -> ExitCode {
-    common::run(&[
+    let cases: &[common::Case] = &[
         ("the_exit_status_arrives", the_exit_status_arrives),
         ("init_waits_at_the_gate", init_waits_at_the_gate),
         ("the_program_that_released_it_gets_the_child", the_program_that_released_it_gets_the_child),
@@ -220,6 +237,7 @@ fn main() -> ExitCode {
         ("exec_joins_every_namespace", exec_joins_every_namespace),
         ("what_nobody_waited_for_goes_with_the_container", what_nobody_waited_for_goes_with_the_container),
         ("a_frozen_container_waits", a_frozen_container_waits),
+        ("all_processes_are_killed", all_processes_are_killed),
         ("wrong_use_is_told_by_kind", wrong_use_is_told_by_kind),
         ("what_fails_after_the_gate_is_told", what_fails_after_the_gate_is_told),
         ("the_state_survives_the_runtime", the_state_survives_the_runtime),
@@ -228,5 +246,17 @@ fn main() -> ExitCode {
             Config::from_spec(&default_spec(), "/nowhere", SpecOptions::default())?;
             Ok(())
         }),
-    ])
+    ];
+    let root = [Requirement::Root];
+    let suite = cases.iter().fold(common::suite(), |suite, (name, case)| suite.needs(&root, name, *case));
+    suite
+        .seeing(View::V1, &root, "a_frozen_container_waits_on_v1", a_frozen_container_waits)
+        .seeing(
+            View::V1,
+            &root,
+            "what_nobody_waited_for_goes_with_the_container_on_v1",
+            what_nobody_waited_for_goes_with_the_container,
+        )
+        .seeing(View::V1, &root, "all_processes_are_killed_on_v1", all_processes_are_killed)
+        .run()
 }

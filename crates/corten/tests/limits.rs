@@ -263,7 +263,10 @@ fn other_rows() -> Vec<Row> {
             controllers: ("hugetlb", "hugetlb"),
             first: pages(4 << 20),
             second: pages(2 << 20),
-            v1: vec![seen("hugetlb.2MB.limit_in_bytes", 4 << 20, 2 << 20)],
+            v1: vec![
+                seen("hugetlb.2MB.limit_in_bytes", 4 << 20, 2 << 20),
+                seen("hugetlb.2MB.rsvd.limit_in_bytes", 4 << 20, 2 << 20),
+            ],
             v2: vec![
                 seen("hugetlb.2MB.max", 4 << 20, 2 << 20),
                 seen("hugetlb.2MB.rsvd.max", 4 << 20, 2 << 20),
@@ -275,6 +278,14 @@ fn other_rows() -> Vec<Row> {
             first: network(0x10_0001, 3),
             second: network(0x10_0002, 4),
             v1: vec![seen("net_cls.classid", 0x10_0001, 0x10_0002)],
+            v2: vec![],
+        },
+        Row {
+            name: "network.priorities",
+            controllers: ("net_prio", ""),
+            first: network(0x10_0001, 3),
+            second: network(0x10_0002, 4),
+            v1: vec![seen("net_prio.ifpriomap", "lo 3", "lo 4")],
             v2: vec![],
         },
         Row {

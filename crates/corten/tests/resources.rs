@@ -382,6 +382,31 @@ fn a_group_in_use_is_refused() -> Outcome {
     Ok(())
 }
 
+/// What is to run there would never begin.
+fn a_frozen_group_is_refused() -> Outcome {
+    let stage = Stage::new(|_| {});
+    let config = stage.config();
+    let made = stage.runtime.create(&stage.id(), config)?;
+    made.run(probe(&["sleep"]).build()?)?;
+    let paths = made.state()?.cgroup_paths;
+    let (_, directory) = paths.iter().find(|(name, _)| ["", "freezer"].contains(&name.as_str())).unwrap();
+    let directory = directory.with_file_name(format!("{}-frozen", stage.id()));
+    stage.runtime.purge(&stage.id())?;
+    std::fs::create_dir(&directory)?;
+    let freeze = ["cgroup.freeze", "freezer.state"].map(|name| directory.join(name));
+    let file = freeze.iter().find(|file| file.exists()).unwrap();
+    std::fs::write(file, if file.ends_with("freezer.state") { "FROZEN" } else { "1" })?;
+    let point = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup"];
+    let relative = point.iter().find_map(|point| directory.strip_prefix(point).ok()).unwrap();
+    let path = format!("/{}", relative.display());
+    let refused = Stage::new(|spec| spec.linux.as_mut().unwrap().cgroups_path = Some(path));
+    let error = refused.container().run(probe(&["exit", "0"]).build()?).unwrap_err();
+    refused.runtime.purge(&refused.id())?;
+    std::fs::remove_dir(&directory)?;
+    assert!(error.to_string().contains("frozen"), "{error}");
+    Ok(())
+}
+
 fn no_group_is_left() -> Outcome {
     let waiting = Waiting::new(|_| {});
     let paths: Vec<PathBuf> =
@@ -453,6 +478,8 @@ fn main() -> ExitCode {
             without_controllers_limits_are_refused_by_name,
         )
         .needs(&v1("pids"), "a_group_in_use_is_refused", a_group_in_use_is_refused)
+        .needs(&[Requirement::Root], "a_frozen_group_is_refused", a_frozen_group_is_refused)
+        .seeing(View::V1, &[Requirement::Root], "a_frozen_group_is_refused_on_v1", a_frozen_group_is_refused)
         .needs(&[Requirement::Root], "no_group_is_left", no_group_is_left)
         .run()
 }

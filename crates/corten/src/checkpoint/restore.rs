@@ -53,7 +53,13 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     let _open = open_to(&saved.config, &images)?;
     let prepared = criu.prepare()?;
     let crius = prepared.pid();
-    let group = cgroup::make_around(container, &mut saved, &lock, crius)?;
+    let group = cgroup::make_around(
+        container,
+        &mut saved,
+        &lock,
+        crius,
+        request.cgroups == Some(CgroupMode::Strict),
+    )?;
     let console = request.console_socket.take();
     let mut restoring = Restoring {
         container,
@@ -142,10 +148,7 @@ fn options(request: &Restore, config: &Config) -> Options {
         mntns_compat_mode: mounts::follow_the_host(config).then_some(true),
         external: request.veths.iter().map(veth).collect(),
         manage_cgroups: Some(manages(request, config)),
-        manage_cgroups_mode: request
-            .cgroups
-            .or((!config.cgroup().managed).then_some(CgroupMode::Ignore))
-            .map(cgroup_mode),
+        manage_cgroups_mode: cgroups(request, config).map(cgroup_mode),
         ..Options::default()
     }
 }
@@ -159,6 +162,16 @@ fn has_network(images: &Directory) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// How CRIU restores control groups. That there is none before, where that is wanted, is seen to when the container's is made, in which
+/// CRIU itself is.
+fn cgroups(request: &Restore, config: &Config) -> Option<CgroupMode> {
+    match request.cgroups {
+        Some(CgroupMode::Strict) => Some(CgroupMode::Full),
+        None if !config.cgroup().managed => Some(CgroupMode::Ignore),
+        other => other,
+    }
 }
 
 /// Without a group of its own everything stays in the caller's.

@@ -1,0 +1,250 @@
+//! Options of checkpoint and restore, each with a container that needs it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use common::keeping::{Checkpoint, LITTLE, UNLOCKED, free_port, keeping};
+use common::{Outcome, Stage, corten, eventually, group_of};
+use corten_testkit::Requirement;
+use serde_json::Value;
+
+/// A container of busybox whose shell runs this, and says so in a file when it is ready.
+fn shell(script: &str) -> Stage {
+    let stage = Stage::busybox(|spec| {
+        let process = spec.process.as_mut().unwrap();
+        let script = format!("{script}; echo >/tmp/ready; while :; do sleep 1; done");
+        process.args = ["sh", "-c", &script].map(str::to_owned).to_vec();
+        process.terminal = false;
+        spec.root.as_mut().unwrap().readonly = false;
+    });
+    stage.does(&["run", "--detach", stage.id()]);
+    eventually("wait for the shell", || says(&stage, "test -e /tmp/ready && echo yes") == "yes");
+    stage
+}
+
+/// What a script says inside.
+fn says(stage: &Stage, script: &str) -> String {
+    let output = stage.corten(&["exec", stage.id(), "sh", "-c", script]).output().unwrap();
+    output.stdout.trim().to_owned()
+}
+
+fn pid(stage: &Stage) -> i64 {
+    let state: Value = stage.does(&["state", stage.id()]).json().unwrap();
+    state["pid"].as_i64().unwrap()
+}
+
+/// A lock of a file, and an open file whose other name is all that is left, which CRIU saves only where it is told to.
+fn locks_and_links_come_back_of_busybox() -> Outcome {
+    let stage = shell("exec 9>/lock; flock -x 9; echo kept >/f; exec 8</f; ln /f /g; rm /f");
+    let images = stage.images("refused");
+    let command =
+        ["checkpoint", UNLOCKED[0], UNLOCKED[1], "--file-locks", "--image-path", &images, stage.id()];
+    let said = stage.corten(&command).output()?.code(1)?.stderr;
+    assert!(said.contains("link-remap"), "{said}");
+    assert_eq!(stage.status(), "running");
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--file-locks", "--link-remap"]);
+    stage.restores("images", &["--file-locks"]);
+    assert_eq!(says(&stage, "cat /proc/1/fd/8"), "kept");
+    assert_eq!(says(&stage, "flock -n /lock echo free || echo locked"), "locked");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// A connection within the container, to a server that answers as long as there is one.
+const CONNECTED: &str = "ip link set lo up; mkfifo /in; nc -l -p 99 -e cat & until nc 127.0.0.1 99 </in >/out; do :; done & exec 7>/in; \
+     echo one >&7; until grep -q one /out; do :; done";
+
+/// Connections that were left out come back closed: both ends notice.
+fn connections_can_be_left_out_of_busybox() -> Outcome {
+    let stage = shell(CONNECTED);
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--tcp-close"]);
+    stage.restores("images", &["--tcp-close"]);
+    eventually("wait for the client's end", || says(&stage, "pidof nc || echo none") == "none");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// Whatever keeps the network from the connections meanwhile.
+fn connections_are_locked(method: &'static str) -> Outcome {
+    let stage = shell(CONNECTED);
+    stage.checkpoints("images", &["--network-lock", method, "--tcp-established"]);
+    stage.restores("images", &["--tcp-established"]);
+    assert_eq!(says(&stage, "echo two >/in; until grep two /out; do :; done"), "two");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// A program that ends with the test.
+struct Helper(Child);
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        self.0.wait().unwrap();
+    }
+}
+
+/// The memory goes to a server, which has it in a directory of its own; with the other images there it is all that is needed.
+fn memory_goes_to_a_server() -> Outcome {
+    let stage = keeping(8 << 20, |_| {});
+    stage.starts();
+    stage.ask("write");
+    let (there, port) = (stage.images("there"), free_port().to_string());
+    fs::create_dir(&there)?;
+    let mut criu = Command::new("criu");
+    criu.args([
+        "page-server",
+        "--images-dir",
+        &there,
+        "--address",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "-o",
+        "server.log",
+    ]);
+    let mut server = Helper(criu.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?);
+    let listening = format!("0100007F:{:04X}", port.parse::<u16>()?);
+    eventually("wait for the page server", || {
+        fs::read_to_string("/proc/net/tcp").unwrap().contains(&format!("{listening} 00000000:0000 0A"))
+    });
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--page-server", &format!("127.0.0.1:{port}")]);
+    assert!(server.0.wait()?.success());
+    let pages = |directory: &Path| {
+        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("pages-")).count()
+    };
+    let images = stage.bundle.path().join("images");
+    assert_eq!(pages(&images), 0, "none is here");
+    assert!(pages(Path::new(&there)) > 0);
+    for entry in fs::read_dir(&there)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(".img") {
+            fs::copy(entry.path(), images.join(entry.file_name()))?;
+        }
+    }
+    stage.restores("images", &[]);
+    let memory = stage.ask("");
+    assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// Processes in a pid namespace that somebody else has made; it goes with its first process.
+fn an_existing_pid_namespace_is_joined() -> Outcome {
+    let mut holder = Command::new("unshare");
+    holder.args(["--pid", "--fork", "--kill-child", "sleep", "1000"]).stdin(Stdio::null());
+    let holder = Helper(holder.spawn()?);
+    let namespace = format!("/proc/{}/ns/pid_for_children", holder.0.id());
+    let own = fs::read_link("/proc/self/ns/pid")?;
+    eventually("wait for the namespace", || fs::read_link(&namespace).is_ok_and(|link| link != own));
+    let stage = keeping(LITTLE, |spec| {
+        let namespaces = &mut spec.linux.as_mut().unwrap().namespaces;
+        namespaces.iter_mut().find(|one| one.typ == "pid").unwrap().path = Some(namespace);
+    });
+    stage.starts();
+    stage.ask("write");
+    let inside = |stage: &Stage| fs::read_link(format!("/proc/{}/ns/pid", pid(stage))).unwrap();
+    let (first, before) = (pid(&stage), inside(&stage));
+    stage.checkpoints("images", &UNLOCKED);
+    // Its number is free when whoever has adopted it has collected it.
+    eventually("wait for the end", || !Path::new(&format!("/proc/{first}")).exists());
+    stage.restores("images", &[]);
+    assert_eq!(inside(&stage), before);
+    assert_eq!(stage.ask("")["intact"], true);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    drop(holder);
+    Ok(())
+}
+
+/// Strictly, no group may be there before.
+fn groups_are_restored_strictly() -> Outcome {
+    let stage = keeping(LITTLE, |_| {});
+    stage.starts();
+    let before = group_of(pid(&stage));
+    let group = || {
+        let state: Value =
+            serde_json::from_slice(&fs::read(stage.state().join(stage.id()).join("state.json")).unwrap())
+                .unwrap();
+        state["cgroup"]["hierarchies"][0]["dir"].as_str().unwrap().to_owned()
+    };
+    let directory = group();
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--manage-cgroups-mode", "strict"]);
+    fs::create_dir(&directory)?;
+    let images = stage.images("images");
+    let command =
+        ["restore", "--detach", "--image-path", &images, "--manage-cgroups-mode", "strict", stage.id()];
+    let said = stage.corten(&command).output()?.code(1)?.stderr;
+    assert!(said.contains(&directory) && said.contains("is there already"), "{said}");
+    fs::remove_dir(&directory)?;
+    stage.nothing_is_left();
+    stage.restores("images", &["--manage-cgroups-mode", "strict"]);
+    assert_eq!(group_of(pid(&stage)), before);
+    assert_eq!(stage.ask("")["intact"], true);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// What the first life was told of is told of the second: its socket for readiness, its annotations and when it was made.
+fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
+    let stage = keeping(LITTLE, |spec| {
+        spec.annotations.insert("org.example.kept".to_owned(), "yes".to_owned());
+    });
+    let socket = stage.bundle.path().join("notify");
+    let listener = std::os::unix::net::UnixDatagram::bind(&socket)?;
+    listener.set_read_timeout(Some(corten_testkit::patience(10)))?;
+    let name = socket.to_str().unwrap();
+    stage.corten(&["create", stage.id()]).env("NOTIFY_SOCKET", name).output()?.success()?;
+    stage.does(&["start", stage.id()]);
+    eventually("wait for the program", || {
+        let asked = ["exec", stage.id(), "/bin/probe", "ask", common::keeping::SOCKET, ""];
+        stage.corten(&asked).output().unwrap().status.success()
+    });
+    stage.checkpoints("images", &UNLOCKED);
+    let images = stage.images("images");
+    let restore = ["restore", "--detach", "--image-path", &images, stage.id()];
+    // Who tells waits until all is read: the third word is the barrier.
+    let heard = std::thread::spawn(move || -> Vec<String> {
+        let mut buffer = [0; 64];
+        let mut hear = || listener.recv(&mut buffer).map(|length| buffer[..length].to_vec()).unwrap();
+        (0..3).map(|_| String::from_utf8(hear()).unwrap()).collect()
+    });
+    stage.corten(&restore).env("NOTIFY_SOCKET", name).output()?.success()?;
+    let heard = heard.join().unwrap();
+    assert_eq!(heard[..2], ["READY=1".to_owned(), format!("MAINPID={}", pid(&stage))]);
+    let state: Value = stage.does(&["state", stage.id()]).json()?;
+    assert_eq!(state["annotations"]["org.example.kept"], "yes");
+    assert_eq!(stage.ask("")["intact"], true);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    corten();
+    let criu = [Requirement::Root, Requirement::Criu(&[])];
+    let busybox = [&criu[..], &[Requirement::Busybox]].concat();
+    let with = |more: &'static str| [&busybox[..], &[Requirement::Program(more)]].concat();
+    common::suite(&[])
+        .needs(&busybox, "locks_and_links_come_back_of_busybox", locks_and_links_come_back_of_busybox)
+        .needs(&busybox, "connections_can_be_left_out_of_busybox", connections_can_be_left_out_of_busybox)
+        .needs(&with("nft"), "connections_are_locked_by_nftables", || connections_are_locked("nftables"))
+        .needs(&with("iptables-restore"), "connections_are_locked_by_iptables", || {
+            connections_are_locked("iptables")
+        })
+        .needs(&criu, "memory_goes_to_a_server", memory_goes_to_a_server)
+        .needs(&criu, "an_existing_pid_namespace_is_joined", an_existing_pid_namespace_is_joined)
+        .needs(&criu, "groups_are_restored_strictly", groups_are_restored_strictly)
+        .needs(&criu, "a_life_goes_on_with_what_was_said_of_it", a_life_goes_on_with_what_was_said_of_it)
+        .run()
+}

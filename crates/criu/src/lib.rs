@@ -1,7 +1,7 @@
 //! Speaking with CRIU (Checkpoint/Restore In Userspace): the messages of its RPC, and the conversation with `criu swrk`.
 //!
 //! CRIU is a program of the machine's. Whoever starts it gives it one end of [`Conversation::pair`] and its number:
-//! `criu swrk NUMBER`; it then serves one request and ends. Nothing is started here.
+//! `criu swrk NUMBER`; it then serves requests, of which a save or a restore is the last, and ends. Nothing is started here.
 #![forbid(unsafe_code)]
 
 mod conversation;

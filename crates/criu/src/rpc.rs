@@ -20,6 +20,8 @@ pub enum Kind {
     Notify = 6,
     /// What the kernel can do.
     FeatureCheck = 9,
+    /// Which CRIU it is.
+    Version = 10,
 }
 
 /// How control groups are saved and restored (`criu_cg_mode`).
@@ -245,6 +247,9 @@ pub struct Request {
     /// The answer to a notification: whether CRIU may go on.
     #[prost(bool, optional, tag = "3")]
     pub notify_success: Option<bool>,
+    /// Whether another request follows; a save or a restore can only be the last one.
+    #[prost(bool, optional, tag = "4")]
+    pub keep_open: Option<bool>,
     /// The features that are asked for.
     #[prost(message, optional, tag = "5")]
     pub features: Option<Features>,
@@ -293,6 +298,23 @@ pub struct Response {
     /// Why it was not done.
     #[prost(string, optional, tag = "9")]
     pub message: Option<String>,
+    /// Which CRIU it is.
+    #[prost(message, optional, tag = "10")]
+    pub version: Option<Numbers>,
+}
+
+/// A version (`criu_version`).
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Numbers {
+    /// The first number.
+    #[prost(int32, required, tag = "1")]
+    pub major: i32,
+    /// The second.
+    #[prost(int32, required, tag = "2")]
+    pub minor: i32,
+    /// The third.
+    #[prost(int32, optional, tag = "4")]
+    pub sublevel: Option<i32>,
 }
 
 #[cfg(test)]
@@ -322,5 +344,8 @@ mod tests {
         let bytes = [0x08, 2, 0x10, 1, 0x22, 2, 0x08, 42, 0xf8, 0x7f, 1];
         let response = Response::decode(bytes.as_slice()).unwrap();
         assert_eq!((response.success, response.restored.unwrap().pid), (true, 42));
+        let version =
+            Response::decode([0x08, 10, 0x10, 1, 0x52, 6, 0x08, 4, 0x10, 1, 0x20, 2].as_slice()).unwrap();
+        assert_eq!(version.version.unwrap(), Numbers { major: 4, minor: 1, sublevel: Some(2) });
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::rpc::Numbers;
+
 /// A version; later ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -39,6 +41,15 @@ impl Version {
         });
         let (major, minor) = (parts.next()??, parts.next()??);
         Some(Self { major, minor, sublevel: parts.next().flatten().unwrap_or(0) })
+    }
+}
+
+impl TryFrom<Numbers> for Version {
+    type Error = std::num::TryFromIntError;
+
+    fn try_from(numbers: Numbers) -> Result<Self, Self::Error> {
+        let Numbers { major, minor, sublevel } = numbers;
+        Ok(Self::new(major.try_into()?, minor.try_into()?, sublevel.unwrap_or(0).try_into()?))
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Criu<'a> {
     launcher: &'a Launcher,
     path: PathBuf,
     version: Version,
+    /// The one that has told the version, and serves on.
+    serving: Option<Serving>,
 }
 
 /// A directory for CRIU.
@@ -84,7 +86,8 @@ pub(super) struct Order<'a> {
     pub(super) interval: Option<Duration>,
 }
 
-/// A CRIU that serves a request.
+/// A CRIU that serves requests.
+#[derive(Debug)]
 struct Serving {
     conversation: Conversation,
     process: Started,
@@ -113,13 +116,31 @@ impl<'a> Criu<'a> {
                 Version::OLDEST
             ))
         })?;
-        let mut criu = Self { launcher, path, version: Version::OLDEST };
-        criu.version = criu.ask_version()?;
+        let mut criu = Self { launcher, path, version: Version::OLDEST, serving: None };
+        criu.version = match criu.served_version()? {
+            Some(version) => version,
+            None => criu.told_version()?,
+        };
         criu.needs(Version::OLDEST, "checkpoint and restore")?;
         Ok(criu)
     }
 
-    fn ask_version(&self) -> Result<Version> {
+    /// Asks the one that is to serve; none where it does not answer that.
+    fn served_version(&mut self) -> Result<Option<Version>> {
+        let serving = self.start(Ready::start(self.launcher)?, &Setting::default(), Vec::new())?;
+        let request = Request { kind: Kind::Version.into(), keep_open: Some(true), ..Request::default() };
+        let answer: corten_criu::Result<_> = serving.conversation.ask(&request, None, |_| Ok(()));
+        match answer.ok().and_then(|answer| answer.version).map(Version::try_from) {
+            Some(Ok(version)) => {
+                self.serving = Some(serving);
+                Ok(Some(version))
+            }
+            _ => serving.end().map(|_| None),
+        }
+    }
+
+    /// Asks by an option, as one can that is too old for more.
+    fn told_version(&self) -> Result<Version> {
         let (said, stdio) = standard_files()?;
         let program = self.program(&["--version"], 0, &Setting::default());
         let fds = Descriptors::new(stdio, Vec::new());
@@ -154,19 +175,42 @@ impl<'a> Criu<'a> {
     }
 
     /// Asks whether the kernel, seen by CRIU, can tell which memory is written, and let memory follow later.
-    pub(super) fn features(&self) -> Result<Features> {
+    pub(super) fn features(&mut self) -> Result<Features> {
         let asked = Features { mem_track: Some(true), lazy_pages: Some(true) };
-        let request =
-            Request { kind: Kind::FeatureCheck.into(), features: Some(asked), ..Request::default() };
-        let Serving { conversation, process, said, .. } =
-            self.start(Ready::start(self.launcher)?, &Setting::default(), Vec::new())?;
-        let answer = conversation.ask(&request, None, |_| Ok::<(), corten_criu::Error>(()));
-        conversation.end();
-        process.wait(None)?;
-        match answer {
-            Ok(answer) => Ok(answer.features.unwrap_or_default()),
-            Err(error) => Err(failed("ask criu what this kernel can do", &error, &tail(said))),
+        let kind = Kind::FeatureCheck.into();
+        let request = Request { kind, keep_open: Some(true), features: Some(asked), ..Request::default() };
+        let serving = self.serving()?;
+        match serving.conversation.ask(&request, None, |_| Ok::<(), corten_criu::Error>(())) {
+            Ok(answer) => {
+                self.serving = Some(serving);
+                Ok(answer.features.unwrap_or_default())
+            }
+            Err(error) => {
+                let said = serving.end()?.1;
+                Err(failed("ask criu what this kernel can do", &error, &tail(said)))
+            }
         }
+    }
+
+    /// The one that serves already, or another.
+    fn serving(&mut self) -> Result<Serving> {
+        match self.serving.take() {
+            Some(serving) => Ok(serving),
+            None => self.start(Ready::start(self.launcher)?, &Setting::default(), Vec::new()),
+        }
+    }
+
+    /// Has CRIU save something, and returns when CRIU has ended. `on` is told of each event; where it fails at a step, CRIU undoes
+    /// what it has done.
+    pub(super) fn save(&mut self, order: Order<'_>, on: impl FnMut(Event) -> Result<()>) -> Result<Response> {
+        let open = |directory: &Directory| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(&directory.path, flags, Mode::empty())
+                .map_err(|errno| Error::io(format!("open the directory {}", directory.path.display()), errno))
+        };
+        let directories = order.directories().map(open).collect::<Result<_>>()?;
+        let serving = Serving { directories, ..self.serving()? };
+        serving.carry_out(order, on)
     }
 
     /// Its version.
@@ -223,26 +267,40 @@ impl Prepared<'_> {
         inherited: Vec<OwnedFd>,
         on: impl FnMut(Event) -> Result<()>,
     ) -> Result<Response> {
+        setting.directories = order.directories().map(|directory| directory.path.clone()).collect();
+        self.criu.start(self.ready, &setting, inherited)?.carry_out(order, on)
+    }
+}
+
+impl Order<'_> {
+    fn directories(&self) -> impl Iterator<Item = &Directory> {
+        std::iter::once(self.images).chain(self.work)
+    }
+}
+
+impl Serving {
+    /// Asks nothing more of it, and waits for its end: its status, and what it has said.
+    fn end(self) -> Result<(ExitStatus, File)> {
+        self.conversation.end();
+        Ok((self.process.wait(None)?.unwrap_or(ExitStatus::Unknown), self.said))
+    }
+
+    fn carry_out(self, order: Order<'_>, mut on: impl FnMut(Event) -> Result<()>) -> Result<Response> {
         let doing = match order.kind {
             Kind::PreDump => "pre-dump the container",
             Kind::Restore => "restore the container",
             _ => "checkpoint the container",
         };
-        let directories = std::iter::once(order.images).chain(order.work);
-        setting.directories = directories.map(|directory| directory.path.clone()).collect();
-        let Serving { conversation, process, said, directories } =
-            self.criu.start(self.ready, &setting, inherited)?;
         let log = order.work.unwrap_or(order.images);
         let log = log.path.join(order.options.log_file.as_deref().unwrap_or_default());
         let mut options = order.options;
         // CRIU looks them up in this process, where they are until it has ended.
-        options.images_dir_fd = directories.first().map_or(-1, number);
-        options.work_dir_fd = directories.get(1).map(number);
+        options.images_dir_fd = self.directories.first().map_or(-1, number);
+        options.work_dir_fd = self.directories.get(1).map(number);
         let request = Request { kind: order.kind.into(), options: Some(options), ..Request::default() };
-        let mut on = on;
-        let answer = conversation.ask(&request, order.interval, |event| on(event).map_err(Refusal::Ours));
-        conversation.end();
-        let status = process.wait(None)?.unwrap_or(ExitStatus::Unknown);
+        let answer =
+            self.conversation.ask(&request, order.interval, |event| on(event).map_err(Refusal::Ours));
+        let (status, said) = self.end()?;
         let explain = |error: &corten_criu::Error| {
             let told = File::open(&log).map(tail).unwrap_or_default();
             let told = if complaints(&told).is_empty() { tail(said) } else { told };
@@ -259,6 +317,12 @@ impl Prepared<'_> {
             Err(Refusal::Ours(error)) => Err(error),
             Err(Refusal::Criu(error)) => Err(explain(&error)),
         }
+    }
+}
+
+impl Drop for Criu<'_> {
+    fn drop(&mut self) {
+        drop(self.serving.take().map(Serving::end));
     }
 }
 

@@ -14,7 +14,7 @@ use corten_criu::rpc::{self, Features, Kind, Options, PageServer};
 use corten_criu::{DumpStats, Event, Version};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
-use super::criu::{Criu, Directory, LOG_LEVEL, Order, Setting, number};
+use super::criu::{Criu, Directory, LOG_LEVEL, Order, number};
 use super::options::{CgroupMode, Checkpoint, Cost, NetworkLock, Progress};
 use super::{mounts, processes};
 use crate::handle::Handle;
@@ -54,8 +54,8 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let group = Handle::group(&saved).filter(Group::exists);
     check(&request, &saved, init, group.as_ref())?;
     let config_file = config_file(&saved.config)?;
-    let criu = Criu::find(&container.home.launcher)?;
-    check_criu(&request, &criu, &saved)?;
+    let mut criu = Criu::find(&container.home.launcher)?;
+    check_criu(&request, &mut criu, &saved)?;
     let frozen = group.as_ref().filter(|_| request.cgroups != Some(CgroupMode::Ignore));
     let freezer = frozen.and_then(|group| freezer(group.paths(), &criu));
     let paused = status == Status::Paused;
@@ -79,7 +79,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let pidfd = init.pidfd()?;
     // Who fetches the memory may take long, and nothing of the container changes any more.
     let lock = if request.lazy_pages { None } else { Some(lock) };
-    let done = criu.prepare()?.carry_out(order, Setting::default(), Vec::new(), |event| progress.take(event));
+    let done = criu.save(order, |event| progress.take(event));
     if let Err(error) = done {
         go_on(group.as_ref(), paused);
         return Err(error);
@@ -145,7 +145,7 @@ fn check(request: &Checkpoint<'_>, saved: &Saved, init: SavedInit, group: Option
 }
 
 /// Refuses a CRIU or a kernel that lacks what is asked for.
-fn check_criu(request: &Checkpoint<'_>, criu: &Criu<'_>, saved: &Saved) -> Result<()> {
+fn check_criu(request: &Checkpoint<'_>, criu: &mut Criu<'_>, saved: &Saved) -> Result<()> {
     if saved.config.namespaces().path_of(Namespace::Pid).is_some() {
         criu.needs(Version::new(3, 15, 0), "a container in an existing pid namespace")?;
     }

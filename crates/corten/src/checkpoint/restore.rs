@@ -37,8 +37,8 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     }
     check(&request, &saved.config)?;
     let config_file = config_file(&saved.config)?;
-    let criu = Criu::find(&container.home.launcher)?;
-    check_criu(&request, &criu, &saved.config)?;
+    let mut criu = Criu::find(&container.home.launcher)?;
+    check_criu(&request, &mut criu, &saved.config)?;
     let images = Directory::find(&request.images)?;
     corten_criu::check_memory(&images.path, rustix::param::page_size() as u64)
         .map_err(|truncated| Error::new(ErrorKind::Criu, truncated.to_string()))?;
@@ -110,7 +110,7 @@ fn check(request: &Restore, config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn check_criu(request: &Restore, criu: &Criu<'_>, config: &Config) -> Result<()> {
+fn check_criu(request: &Restore, criu: &mut Criu<'_>, config: &Config) -> Result<()> {
     if config.namespaces().path_of(Namespace::Pid).is_some() {
         criu.needs(Version::new(3, 15, 0), "a container in an existing pid namespace")?;
     }

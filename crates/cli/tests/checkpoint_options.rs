@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use common::keeping::{Checkpoint, LITTLE, UNLOCKED, free_port, keeping};
 use common::{Outcome, Stage, corten, eventually, group_of};
+use corten_oci::{Hook, Hooks};
 use corten_testkit::Requirement;
 use serde_json::Value;
 
@@ -230,6 +231,44 @@ fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
     Ok(())
 }
 
+/// Hooks of the host's side run again, for they make what is outside; what was done inside is in the images.
+fn hooks_outside_run_again() -> Outcome {
+    let stage = keeping(LITTLE, |_| {});
+    let log = stage.bundle.path().join("hooks");
+    let hook = |name: &str| {
+        let script = format!("echo {name} >>{}", log.display());
+        vec![Hook {
+            path: "/bin/sh".to_owned(),
+            args: ["sh", "-c", &script].map(str::to_owned).to_vec(),
+            ..Hook::default()
+        }]
+    };
+    let mut spec = stage.bundle.spec.clone();
+    spec.hooks = Some(Hooks {
+        prestart: hook("prestart"),
+        create_runtime: hook("createRuntime"),
+        poststart: hook("poststart"),
+        poststop: hook("poststop"),
+        ..Hooks::default()
+    });
+    fs::write(stage.bundle.path().join("config.json"), serde_json::to_vec(&spec)?)?;
+    stage.starts();
+    let run = || {
+        let run = fs::read_to_string(&log).unwrap_or_default();
+        drop(fs::remove_file(&log));
+        run.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), ["prestart", "createRuntime", "poststart"]);
+    stage.checkpoints("images", &UNLOCKED);
+    assert_eq!(run(), ["poststop"]);
+    stage.restores("images", &[]);
+    assert_eq!(run(), ["prestart", "createRuntime", "poststart"]);
+    stage.does(&["delete", "--force", stage.id()]);
+    assert_eq!(run(), ["poststop"]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
 fn main() -> ExitCode {
     corten();
     let criu = [Requirement::Root, Requirement::Criu(&[])];
@@ -245,6 +284,7 @@ fn main() -> ExitCode {
         .needs(&criu, "memory_goes_to_a_server", memory_goes_to_a_server)
         .needs(&criu, "an_existing_pid_namespace_is_joined", an_existing_pid_namespace_is_joined)
         .needs(&criu, "groups_are_restored_strictly", groups_are_restored_strictly)
+        .needs(&criu, "hooks_outside_run_again", hooks_outside_run_again)
         .needs(&criu, "a_life_goes_on_with_what_was_said_of_it", a_life_goes_on_with_what_was_said_of_it)
         .run()
 }

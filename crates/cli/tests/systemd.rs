@@ -167,6 +167,8 @@ fn a_unit_that_failed_is_replaced_and_one_that_runs_is_not() -> Outcome {
     );
     let said = scope(&["sh", "-c", &script]).output()?.code(1)?.stderr;
     assert!(said.contains(&unit) && said.contains("already"), "{said}");
+    // It was the test's own, and systemd takes it away in its own time.
+    eventually("wait for the scope's end", || property(&unit, "LoadState") == "not-found");
     stage.nothing_is_left();
     Ok(())
 }

@@ -159,7 +159,7 @@ impl Container {
     /// The pidfd of its init, which is readable once that has ended; [`ErrorKind::NotRunning`] where it has already.
     pub fn pidfd(&self) -> Result<OwnedFd> {
         let init = self.0.refresh()?.facts.init;
-        init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(start::not_running)
+        init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(Error::not_running)
     }
 
     /// Changes its resource limits; what is absent stays. Where one cannot be set, the old ones are put back.
@@ -187,7 +187,7 @@ impl Container {
         let saved = self.0.refresh()?;
         match self.0.status_of(&saved)? {
             Status::Running | Status::Created => Ok(self.0.running_group(&saved)?.freeze()?),
-            _ => Err(start::not_running()),
+            _ => Err(Error::not_running()),
         }
     }
 
@@ -212,7 +212,7 @@ impl Container {
         {
             return Ok(group.kill()?);
         }
-        child::send(&pidfd.ok_or_else(start::not_running)?, signal)?;
+        child::send(&pidfd.ok_or_else(Error::not_running)?, signal)?;
         match Handle::group(&saved) {
             // On cgroup v1 a frozen process dies only when it thaws.
             Some(group) if signal == Signal::KILL && group.is_frozen().unwrap_or(false) => Ok(group.thaw()?),

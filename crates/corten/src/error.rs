@@ -88,6 +88,11 @@ impl Error {
         Self::new(ErrorKind::Unsupported, message)
     }
 
+    /// What an operation answers that needs a running container.
+    pub(crate) fn not_running() -> Self {
+        Self::new(ErrorKind::NotRunning, "container not running")
+    }
+
     /// What a failed system or file operation was doing, with the kernel's answer.
     pub(crate) fn io(what: impl Into<String>, error: impl Into<std::io::Error>) -> Self {
         let failure =

@@ -11,7 +11,7 @@ use crate::child::Started;
 use crate::launch::Launcher;
 use crate::status::Status;
 use crate::store::{Saved, Store};
-use crate::{Config, Error, Id, Result, oci, start};
+use crate::{Config, Error, Id, Result, oci};
 
 /// The state directory, and the way to start containers there.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Handle {
     /// The group of a container that has not stopped.
     pub(crate) fn running_group(&self, saved: &Saved) -> Result<Group> {
         if self.status_of(saved)? == Status::Stopped {
-            return Err(start::not_running());
+            return Err(Error::not_running());
         }
         Self::group(saved).ok_or_else(|| Error::unsupported("the container has no control group"))
     }

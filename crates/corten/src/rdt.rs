@@ -5,7 +5,7 @@ use corten_cgroups::resctrl::{RdtStats, Resctrl};
 
 use crate::handle::Handle;
 use crate::store::{Lock, Saved};
-use crate::{Config, Error, ErrorKind, Result, Status, oci, start};
+use crate::{Config, Error, ErrorKind, Result, Status, oci};
 
 /// Makes the class that the configuration asks for.
 pub(crate) fn make(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<()> {
@@ -69,7 +69,7 @@ pub(crate) fn update(
 ) -> Result<Before> {
     let init =
         saved.facts.init.filter(|_| container.status_of(saved).is_ok_and(|now| now != Status::Stopped));
-    let init = init.ok_or_else(start::not_running)?;
+    let init = init.ok_or_else(Error::not_running)?;
     let resctrl = Resctrl::detect().map_err(unsupported)?;
     if let Some(class) = &saved.facts.rdt {
         return Ok(Before::Schemata(resctrl.update(class, changes)?));

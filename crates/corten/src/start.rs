@@ -16,8 +16,8 @@ use crate::launch::{Conversation, Event, Ready};
 use crate::network::{self, Taken};
 use crate::store::{Lock, Saved, SavedInit};
 use crate::{
-    Config, Error, ErrorKind, Process, Result, Signal, Status, cgroup, child, hooks, idmap, oci, plan, rdt,
-    seccomp,
+    Config, Error, ErrorKind, Id, Process, Result, Signal, Status, cgroup, child, hooks, idmap, oci, plan,
+    rdt, seccomp,
 };
 
 /// A process, and the other ends of what it has.
@@ -39,6 +39,7 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     // It takes a while to get ready, and this side has enough to do meanwhile.
     let ready = Ready::start(&container.home.launcher)?;
     let group = cgroup::make(container, &mut saved, &lock, ready.pid())?;
+    tell_of(&container.id, group.as_ref());
     let classed = rdt::make(container, &mut saved, &lock);
     let begun =
         classed.and_then(|()| begin(container, ready, process, gate, &mut saved, group.as_ref(), lock));
@@ -59,6 +60,16 @@ pub(crate) fn init(container: &Handle, process: Process, gate: bool) -> Result<B
     Ok((started, ends))
 }
 
+/// Says where the container's group is, to whoever looks for a mistake.
+fn tell_of(id: &Id, group: Option<&Group>) {
+    match group {
+        Some(group) => group.paths().hierarchies().for_each(|(_, _, directory)| {
+            tracing::debug!("container {id}: its control group is {}", directory.display());
+        }),
+        None => tracing::debug!("container {id}: it has no control group"),
+    }
+}
+
 /// The conversation, from the clone to the gate or the user's program.
 fn begin(
     container: &Handle,
@@ -77,6 +88,7 @@ fn begin(
     saved.facts.descriptors = plan::links_of(plan.fds.standard());
     let mut conversation = ready.order(plan.fds, plan.payload)?;
     let pid = conversation.pid();
+    tracing::debug!("container {}: its first process is {pid}", container.id);
     idmap::write(pid, &saved.config)?;
     plan.attach.carry_out(group, pid)?;
     rdt::attach(saved, pid)?;
@@ -92,6 +104,7 @@ fn begin(
     let config = Arc::clone(&saved.config);
     let state = || container.oci_state_of(&config, "creating", Some(pid));
     if hooks::any_before_pivot(&config) {
+        tracing::debug!("container {}: its namespaces are there; hooks run", container.id);
         reach(&mut conversation, Event::Prepared, ErrorStage::Init)?;
         hooks::run_before_pivot(&config, &state())?;
         conversation.proceed()?;
@@ -107,6 +120,8 @@ fn begin(
     }
     let ends = ends(console, &mut conversation)?;
     let (pid, pidfd) = conversation.finish()?;
+    let now = if waits { "waits to be started" } else { "runs" };
+    tracing::debug!("container {}: its program {now}", container.id);
     taken.into_iter().for_each(Taken::leave);
     Ok((Started::new(pid, pidfd), ends))
 }
@@ -196,7 +211,8 @@ pub(crate) fn release(container: &Handle) -> Result<()> {
             return Err(Error::new(ErrorKind::Paused, "cannot start a container in the paused state"));
         }
     }
-    let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let pidfd =
+        saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(Error::not_running)?;
     let Some(gate) = container.store.open_gate()? else {
         return refuse("cannot start a container that does not wait for it");
     };
@@ -228,9 +244,10 @@ pub(crate) fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> R
 pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let saved = container.refresh()?;
     if container.status_of(&saved)? == Status::Stopped {
-        return Err(not_running());
+        return Err(Error::not_running());
     }
-    let pidfd = saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(not_running)?;
+    let pidfd =
+        saved.facts.init.map(|init| init.pidfd()).transpose()?.flatten().ok_or_else(Error::not_running)?;
     process.attributes.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let ready = Ready::start(&container.home.launcher)?;
     let group = cgroup::to_join(&saved, ready.pid(), &process.sub_cgroups)?;
@@ -245,6 +262,7 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     reach_listening(&mut conversation, Event::Executed, ErrorStage::Exec, &saved.config, &state)?;
     let ends = ends(console, &mut conversation)?;
     let (pid, pidfd) = conversation.finish()?;
+    tracing::debug!("container {}: process {pid} has joined it", container.id);
     let started = Arc::new(Started::new(pid, pidfd));
     container.remember(Arc::clone(&started));
     Ok((started, ends))
@@ -261,9 +279,4 @@ pub(crate) fn hand_over(console: Option<OwnedFd>, terminal: Option<OwnedFd>) -> 
     rustix::io::retry_on_intr(|| sendmsg(console, &name, &mut control, SendFlags::NOSIGNAL))
         .map_err(|errno| Error::io("send the terminal to the console socket", errno))?;
     Ok(None)
-}
-
-/// What an operation answers that needs a running container.
-pub(crate) fn not_running() -> Error {
-    Error::new(ErrorKind::NotRunning, "container not running")
 }

@@ -17,6 +17,7 @@ pub(crate) fn update(
     let done = change(container, &mut saved, limits, shares, &lock);
     match (done, before) {
         (Ok(()), _) => {
+            tracing::debug!("container {}: its limits have changed", container.id);
             *container.saved() = saved;
             Ok(())
         }
@@ -47,6 +48,7 @@ fn change(
     shares: Option<&oci::IntelRdt>,
     lock: &Lock,
 ) -> Result<()> {
+    let group = limits.map(|_| container.running_group(saved)).transpose()?;
     let mut config = Config::clone(&saved.config);
     if let Some(shares) = shares {
         let merged = rdt::merge(&config, shares);
@@ -56,9 +58,9 @@ fn change(
         config = resources::merge(config, limits)?;
     }
     let change = container.store.prepare(saved, config, lock)?;
-    if let Some(limits) = limits {
+    if let (Some(limits), Some(group)) = (limits, &group) {
         let complete = resources::complete(&saved.config.cgroup().resources, limits);
-        cgroup::update(saved, &container.running_group(saved)?, &complete)?;
+        cgroup::update(saved, group, &complete)?;
     }
     change.commit(saved)
 }

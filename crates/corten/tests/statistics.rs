@@ -71,8 +71,8 @@ fn all_is_told_on_v2() -> Outcome {
     assert!(memory.usage.failcnt > 0 && memory.events.max > 0, "{:?}", memory.events);
     assert_eq!((memory.events.oom_kill, memory.events.oom_group_kill), (1, 0), "{:?}", memory.events);
     assert_eq!(memory.raw["file"], memory.cache);
-    let of_nodes: u64 = memory.numa["file"].values().sum();
-    assert!(of_nodes > 0 && of_nodes <= memory.usage.max, "{:?}", memory.numa["file"]);
+    let of_nodes: u64 = memory.numa["anon"].values().sum();
+    assert!(of_nodes > 0 && of_nodes <= memory.usage.max, "{:?}", memory.numa["anon"]);
     let pressure = memory.psi.unwrap();
     assert!(pressure.some.total >= pressure.full.total && pressure.full.total > 0, "{pressure:?}");
     let io = stats.blkio.unwrap();

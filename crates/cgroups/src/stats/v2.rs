@@ -7,8 +7,9 @@ use super::{
     BlkioEntry, BlkioStats, Burst, CpuStats, CpuUsage, GroupStats, HugetlbStats, MemoryEvents, MemoryStats,
     MemoryUsage, MiscStats, PidsStats, Stats, Throttling, pressure,
 };
-use crate::dir::Dir;
+use crate::dir::{Dir, optional};
 use crate::error::Result;
+use crate::processes;
 
 /// What the controllers that are enabled for the group tell. `cpu.stat` is there without one.
 pub(super) fn read(dir: &Dir) -> Result<Stats> {
@@ -89,7 +90,11 @@ fn counter(dir: &Dir, name: &str, peak: &str) -> Result<Option<MemoryUsage>> {
 }
 
 fn pids(dir: &Dir) -> Result<Option<PidsStats>> {
-    let Some(current) = number(dir, "pids.current")? else { return Ok(None) };
+    let Some(current) = number(dir, "pids.current")? else {
+        // Without the controller they can be counted all the same, and have no limit.
+        let count = optional(processes::in_tree(dir))?.map(|pids| pids.len() as u64);
+        return Ok(count.map(|current| PidsStats { current, limit: 0 }));
+    };
     let limit = number(dir, "pids.max")?.filter(|limit| *limit != u64::MAX).unwrap_or(0);
     Ok(Some(PidsStats { current, limit }))
 }

@@ -94,6 +94,7 @@ const BY_SYSTEMD: Steps = &[
     "RUN -d --runc-systemd-cgroup --cgroup system.slice:$UNIT:c --memory-limit 67108864 --cpus 0.5 BOX c sleep 1000",
     "systemctl show -p ActiveState -p MemoryMax -p CPUQuotaPerSecUSec -p Slice $UNIT-c.scope",
     "ctr tasks exec --exec-id e c cut -d: -f3 /proc/1/cgroup | sed \"s/$UNIT/UNIT/\"",
+    "ctr tasks exec --exec-id e c cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max",
     "ctr tasks metrics --format json c | grep -c usage",
     "ctr tasks rm -f c; ctr c rm c; await 'test $(systemctl show -p ActiveState --value $UNIT-c.scope) = inactive'",
     "! RUN --rm --runc-systemd-cgroup BOX c true",

@@ -193,7 +193,7 @@ fn security(kubelet: &mut Kubelet) {
     kubelet.whole(
         &pod,
         "masked",
-        "cat /proc/meminfo; ls /proc/bus; touch /proc/irq/f; ls -l /dev/loop | cut -c1-10; cat /dev/loop",
+        "cat /proc/meminfo; ls /proc/bus; touch /proc/irq/f; stat -c \"%A %u:%g %t:%T\" /dev/loop; cat /dev/loop",
         |config| {
             config.security().masked_paths = vec!["/proc/meminfo".to_owned(), "/proc/bus".to_owned()];
             config.security().readonly_paths = vec!["/proc/irq".to_owned()];

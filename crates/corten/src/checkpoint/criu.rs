@@ -121,6 +121,7 @@ impl<'a> Criu<'a> {
             Some(version) => version,
             None => criu.told_version()?,
         };
+        tracing::debug!("{} has version {}", criu.path.display(), criu.version);
         criu.needs(Version::OLDEST, "checkpoint and restore")?;
         Ok(criu)
     }

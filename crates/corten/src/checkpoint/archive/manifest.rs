@@ -48,8 +48,8 @@ pub(super) struct Machine {
     architecture: String,
     /// Bytes.
     page_size: u64,
-    /// The kernel's release, for people.
-    kernel: String,
+    /// The kernel's release. An older one is warned of.
+    pub(super) kernel: String,
     /// The version of CRIU.
     criu: String,
     cgroups: Cgroups,
@@ -112,6 +112,17 @@ impl Machine {
         }
         None
     }
+
+    /// Whether the kernel there is older, so that it may lack what the programs use; a restore tells.
+    pub(super) fn is_newer_than(&self, there: &Self) -> bool {
+        numbers(&self.kernel) > numbers(&there.kernel)
+    }
+}
+
+/// The first two numbers of a release: `6.12.0-rc1` comes before `6.13`.
+fn numbers(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 const CPUINFO: &str = "/proc/cpuinfo";
@@ -198,6 +209,12 @@ pub(super) mod tests {
         assert_eq!(
             here.misfit(&Machine { kernel: "7.0".to_owned(), criu: "4.10.1".to_owned(), ..machine() }),
             None
+        );
+        let kernel = |kernel: &str| Machine { kernel: kernel.to_owned(), ..machine() };
+        assert!(kernel("6.12.3-amd64").is_newer_than(&kernel("6.9")));
+        assert!(
+            !kernel("6.12.3").is_newer_than(&kernel("6.12.0"))
+                && !kernel("5.15").is_newer_than(&kernel("6.1"))
         );
         for (there, why) in [
             (Machine { architecture: "aarch64".to_owned(), ..machine() }, "for x86_64"),

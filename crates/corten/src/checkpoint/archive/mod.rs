@@ -77,7 +77,16 @@ impl Archive {
     /// Refuses what this machine cannot go on with; see [`Runtime::check`](crate::Runtime::check).
     pub(crate) fn check(&self, launcher: &Launcher) -> Result<()> {
         let criu = Criu::find(launcher)?;
-        match self.manifest.machine.misfit(&Machine::this(criu.version())?) {
+        let here = Machine::this(criu.version())?;
+        if self.manifest.machine.is_newer_than(&here) {
+            tracing::warn!(
+                "container {:?} comes from Linux {}, and here is {}, which may lack what its programs use",
+                self.manifest.id,
+                self.manifest.machine.kernel,
+                here.kernel
+            );
+        }
+        match self.manifest.machine.misfit(&here) {
             None => Ok(()),
             Some(why) => Err(Error::unsupported(format!(
                 "container {:?} cannot be restored on this machine: {why}",

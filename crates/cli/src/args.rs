@@ -58,7 +58,8 @@ impl Arguments {
     }
 
     /// The options of all commands, as far as arguments with a mistake have them.
-    pub fn globals_of(arguments: Vec<OsString>) -> Option<Globals> {
+    pub fn globals_of(mut arguments: Vec<OsString>) -> Option<Globals> {
+        with_two_dashes(&crate::command(), &mut arguments);
         let found = crate::command().ignore_errors(true).try_get_matches_from(arguments).ok()?;
         Globals::from_arg_matches(&found).ok()
     }
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn the_log_is_known_in_spite_of_a_mistake() {
         for line in
-            ["corten --log L --log-format json create --nope x", "corten --log L --log-format=json -nope"]
+            ["corten --log L --log-format json create --nope x", "corten -log L -log-format=json -nope"]
         {
             let globals = Arguments::globals_of(line.split(' ').map(OsString::from).collect()).unwrap();
             assert_eq!(globals.log.as_deref(), Some(std::path::Path::new("L")), "{line}");

@@ -6,7 +6,7 @@ use corten::oci::ConsoleSize;
 use corten::{Child, ExitStatus, Id, Runtime, Signal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{Winsize, tcgetwinsize};
 
 use crate::error::{Doing, Result};
 use crate::notify_socket::Notify;
@@ -37,9 +37,12 @@ impl AsFd for Signals {
 
 /// The size of the caller's terminal: that of the first standard file that is one; `None` where none is.
 pub fn terminal_size() -> Option<ConsoleSize> {
+    window().map(|size| ConsoleSize { height: size.ws_row, width: size.ws_col })
+}
+
+fn window() -> Option<Winsize> {
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    let size = files.into_iter().find_map(|file| tcgetwinsize(file).ok())?;
-    Some(ConsoleSize { height: size.ws_row, width: size.ws_col })
+    files.into_iter().find_map(|file| tcgetwinsize(file).ok())
 }
 
 /// The exit status of the command, by how the container's program has ended. The container is deleted, unless it is to stay; after
@@ -57,8 +60,7 @@ pub fn attend(signals: &Signals, child: &mut Child, notify: Option<&mut Notify>)
     let Some(master) = child.take_terminal() else { return forward(signals, child, notify) };
     rustix::io::ioctl_fionbio(&master, true).doing(|| "prepare the terminal".to_owned())?;
     let raw = Raw::enter()?;
-    let mut terminal =
-        Terminal { master, input: Flow::default(), output: Flow::default(), resizes: raw.is_some() };
+    let mut terminal = Terminal { master, input: Flow::default(), output: Flow::default() };
     terminal.resize();
     let status = terminal.attend(signals, child, notify);
     drop(raw);
@@ -156,8 +158,6 @@ struct Terminal {
     input: Flow,
     /// From the program to the caller.
     output: Flow,
-    /// Whether its size follows the caller's terminal.
-    resizes: bool,
 }
 
 impl Terminal {
@@ -233,9 +233,7 @@ impl Terminal {
 
     /// Gives the program's terminal the size of the caller's.
     fn resize(&self) {
-        if self.resizes
-            && let Ok(size) = tcgetwinsize(rustix::stdio::stdin())
-        {
+        if let Some(size) = window() {
             let _ = rustix::termios::tcsetwinsize(&self.master, size);
         }
     }

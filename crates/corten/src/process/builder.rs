@@ -210,11 +210,12 @@ impl ProcessBuilder {
     /// Without this it is the container's own, but on cgroup v2 that of the first program, where the container has enabled
     /// controllers for the groups below its own, which can then have no processes.
     pub fn sub_cgroup(mut self, path: impl Into<String>) -> Self {
-        self.sub_cgroups.push(SubCgroup { controllers: Vec::new(), path: path.into() });
+        self.sub_cgroups = vec![SubCgroup { controllers: Vec::new(), path: path.into() }];
         self
     }
 
-    /// The same in the hierarchies of these controllers of cgroup v1 alone.
+    /// The same in the hierarchies of these controllers of cgroup v1 alone, each controller once; the path goes on from
+    /// that of [`ProcessBuilder::sub_cgroup`], if there is one.
     pub fn sub_cgroup_of(
         mut self,
         controllers: impl IntoIterator<Item = impl Into<String>>,

@@ -47,8 +47,8 @@ const PARAMETERS: &str = "root=/dev/vda rootfstype=ext4 rw console=ttyS0 quiet p
 /// How long a boot may take.
 const BOOT: Duration = Duration::from_secs(600);
 
-/// How long a command may take inside.
-const COMMAND: Duration = Duration::from_secs(3600);
+/// How long a command may take inside: the tests of the engines take about two hours.
+const COMMAND: Duration = Duration::from_secs(4 * 3600);
 
 /// A machine that was made.
 pub struct Machine {

@@ -16,7 +16,7 @@ const SERVICE: Steps = &[
     "echo word | docker secret create secret - >/dev/null; docker network create -d overlay net >/dev/null; docker network ls --format '{{.Name}} {{.Scope}}' | sort",
     "docker service create -d -q --no-resolve-image --name web --replicas 3 --limit-memory 64m --limit-cpu 0.5 --limit-pids 33 --endpoint-mode dnsrr \
      --env V=1 --secret secret --network net --init --hostname '{{.Service.Name}}-{{.Task.Slot}}' --stop-grace-period 1s \
-     --health-cmd 'test -e /tmp/p' --health-interval 1s --update-order start-first \
+     --health-cmd 'test -e /tmp/p' --health-interval 5s --update-order start-first \
      box sh -c 'echo $V >/tmp/p; exec httpd -f -h /tmp' >/dev/null; await-running 3",
     "docker service ls --format '{{.Name}} {{.Mode}} {{.Replicas}} {{.Image}}'; docker service ps --format '{{.Name}} {{.DesiredState}} {{.Error}}' web | sort",
     "for h in $DOCKER_HOST $WORKER; do for c in $(docker -H $h ps -q); do \

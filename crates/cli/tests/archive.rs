@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use common::keeping::{Checkpoint, LITTLE, UNLOCKED, count, keeping};
 use common::{Outcome, Stage, corten};
 use corten_oci::{Mount, Spec};
-use corten_testkit::{Requirement, Suite, patience};
+use corten_testkit::{Requirement, Run, Suite, patience};
 use serde_json::Value;
 
 /// A bind mount of a directory of the bundle's, by its path on this machine.
@@ -176,6 +176,28 @@ fn a_damaged_archive_is_refused() -> Outcome {
     Ok(())
 }
 
+/// What the programs may use and this machine lacks is told before the restore: here its processor can do nothing.
+fn a_machine_that_does_not_fit_is_told_of() -> Outcome {
+    let stage = keeping(LITTLE, |_| {});
+    let (before, archive) = export(&stage, &[]);
+    let there = names(&stage);
+    let script = "sed -E 's/^((flags|Features).*: ).*/\\1none/' /proc/cpuinfo >\"$1/cpuinfo\" && \
+        mount --bind \"$1/cpuinfo\" /proc/cpuinfo && rm \"$1/cpuinfo\" && shift && exec \"$@\"";
+    let place =
+        |run: Run| run.current_dir(stage.bundle.path()).env("TMPDIR", stage.bundle.path().to_str().unwrap());
+    let run = Run::new("unshare").args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    let run = run.arg(stage.bundle.path()).arg(corten()).arg("--root").arg(stage.state());
+    let message =
+        place(run.args(["restore", "--detach", "--import", "archive", stage.id()])).output()?.code(1)?.stderr;
+    assert!(message.contains("its programs may use what this processor lacks: "), "{message}");
+    assert_eq!(names(&stage), there);
+    assert!(!stage.state().join(stage.id()).exists());
+    import(&stage, archive.to_str().unwrap(), &[]).success()?;
+    assert!(count(&stage.ask("")) >= count(&before));
+    stage.does(&["delete", "--force", stage.id()]);
+    Ok(())
+}
+
 fn main() -> ExitCode {
     // Built before the first case, whose deadline is short.
     corten();
@@ -186,5 +208,6 @@ fn main() -> ExitCode {
         .needs(fit, "images_can_be_kept", images_can_be_kept)
         .needs(fit, "a_failed_export_loses_nothing", a_failed_export_loses_nothing)
         .needs(fit, "a_damaged_archive_is_refused", a_damaged_archive_is_refused)
+        .needs(fit, "a_machine_that_does_not_fit_is_told_of", a_machine_that_does_not_fit_is_told_of)
         .run()
 }

@@ -5,6 +5,9 @@
 
 mod common;
 
+#[path = "network/restored.rs"]
+mod restored;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, TcpListener};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -626,9 +629,12 @@ fn main() -> ExitCode {
     let add = |suite: Suite, (name, case): &common::Case| suite.seeing(View::Net, &needs, name, *case);
     let machine =
         [Requirement::Root, Requirement::Path("/run/systemd/system"), Requirement::Module("slip"), needs[1]];
-    cases
+    let criu = [&needs[..], &[Requirement::Criu(&[])]].concat();
+    let add_saved = |suite: Suite, (name, case): &common::Case| suite.seeing(View::Net, &criu, name, *case);
+    let suite = cases.iter().fold(suite, add);
+    restored::CASES
         .iter()
-        .fold(suite, add)
+        .fold(suite, add_saved)
         .needs(&machine, "a_physical_device_comes_back", a_physical_device_comes_back)
         .run()
 }

@@ -88,11 +88,13 @@ fn begin(channel: &mut Channel, task: Task) -> Result<()> {
             }
             channel.send(&Report::Prepared, None)
         }
-        Task::Loopback(namespace) => {
+        Task::Network(namespace) => {
             let namespace = namespace.take()?;
             corten_sys::namespace::join(&proof, namespace.as_fd(), Namespaces::NET)
                 .doing(|| "join the container's network namespace")?;
-            corten_sys::network::loopback_up().doing(|| "bring the loopback interface up")?;
+            let socket = corten_sys::network::route_socket()
+                .doing(|| "open a netlink socket in the container's network namespace")?;
+            channel.send(&Report::Opened, Some(socket.as_fd()))?;
             channel.send(&Report::Prepared, None)
         }
     }

@@ -17,8 +17,8 @@ pub enum Task {
     Program(HostProgram),
     /// Mounts of a restored container become read-only.
     Seal(Seal),
-    /// The loopback interface of a network namespace comes up.
-    Loopback(Slot),
+    /// The runtime gets a netlink socket in a network namespace.
+    Network(Slot),
 }
 
 /// Which mounts become read-only.

@@ -23,7 +23,8 @@
 //! ```
 //!
 //! Where the task is a program of the host's, stage 1 says `Opened` for each directory that is asked
-//! for, and `Executing`, and becomes it. Where it is a root to seal, stage 1 says `Prepared` when that is done.
+//! for, and `Executing`, and becomes it. Where it is a root to seal, stage 1 says `Prepared` when that is done; where it is a
+//! network namespace, `Opened` with a netlink socket there comes before.
 //!
 //! `Warning` can come at any time, and `Failed` instead of anything. A stream that ends early ends init.
 
@@ -92,7 +93,7 @@ pub enum Report {
     Helper,
     /// The listener of the seccomp filter comes along; the filter is loaded.
     Listener,
-    /// The descriptor of a directory that the runtime asked for comes along.
+    /// The descriptor of a directory or the socket that the runtime asked for comes along.
     Opened,
     /// Init waits at the start gate; the stream ends now.
     Waiting,

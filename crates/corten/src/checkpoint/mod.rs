@@ -3,6 +3,8 @@
 mod archive;
 mod criu;
 mod dump;
+mod inherited;
+mod labels;
 mod mounts;
 mod options;
 mod processes;

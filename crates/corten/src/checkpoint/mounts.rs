@@ -35,8 +35,10 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
         (config.io_priority().is_some(), "an I/O priority (process.ioPriority)"),
         (config.memory_policy().is_some(), "a memory policy (linux.memoryPolicy)"),
         (!config.net_devices().is_empty(), "network devices of the host (linux.netDevices)"),
-        (config.networks().iter().any(is_veth), "a veth pair of the configuration's"),
-        (!config.routes().is_empty(), "routes of the configuration's"),
+        (
+            made_outside(config),
+            "the configuration's veth pairs and routes in a network namespace that is not the container's own",
+        ),
     ];
     match refused.iter().find(|(refused, _)| *refused) {
         Some((_, what)) => Err(Error::unsupported(format!("CRIU cannot restore {what}"))),
@@ -48,8 +50,11 @@ fn notifies(config: &Config) -> bool {
     config.seccomp_listener() || config.seccomp().is_some_and(|seccomp| seccomp.listener_path.is_some())
 }
 
-fn is_veth(network: &Network) -> bool {
-    network.kind == NetworkKind::Veth
+/// Whether there are interfaces or routes that are in no images: CRIU leaves an existing namespace as it is.
+fn made_outside(config: &Config) -> bool {
+    let is_veth = |network: &Network| network.kind == NetworkKind::Veth;
+    let made = config.networks().iter().any(is_veth) || !config.routes().is_empty();
+    made && !config.namespaces().is_new(Namespace::Net)
 }
 
 /// The mounts of the host's that a configuration asks for. `host` are the mount points of the host, where they matter: a

@@ -385,8 +385,8 @@ impl Restore {
         self
     }
 
-    /// Makes the network namespace of the container's own without what was in it, with the loopback interface up; hooks can put
-    /// others there.
+    /// Makes the network namespace of the container's own without what was in it, with the loopback interface up, and the
+    /// interfaces and routes of the configuration; hooks can put others there.
     pub fn empty_network(mut self, yes: bool) -> Self {
         self.empty_network = yes;
         self
@@ -410,7 +410,8 @@ impl Restore {
         self
     }
 
-    /// Names the host's end of a pair of virtual Ethernet interfaces whose other end, inside the container, is in the images.
+    /// Names the host's end of a pair of virtual Ethernet interfaces whose other end, inside the container, is in the images: it
+    /// is made anew, and down. Those of the [configuration](crate::ConfigBuilder::networks) come back by themselves.
     pub fn veth(mut self, container: impl Into<String>, host: impl Into<String>) -> Self {
         self.veths.push((container.into(), host.into()));
         self

@@ -7,22 +7,24 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
 use corten_cgroups::Group;
-use corten_criu::rpc::{CgroupRoot, InheritFd, JoinNamespace, Kind, Options};
+use corten_criu::rpc::{CgroupRoot, Kind, Options};
 use corten_criu::{Event, Step, Version};
 use corten_init::payload::Keyring;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::criu::{Criu, Directory, LOG_LEVEL, Order, Prepared, Setting};
-use super::dump::{DESCRIPTORS, EXTERNAL_NET, EXTERNAL_PID, cgroup_mode, config_file, empties, network_bit};
-use super::mounts;
+use super::dump::{cgroup_mode, config_file, empties, network_bit};
+use super::inherited::Inherited;
 use super::options::{CgroupMode, Restore};
+use super::{labels, mounts};
 use crate::child::{self, Started};
 use crate::handle::Handle;
 use crate::launch::Ready;
 use crate::store::{Lock, Saved, SavedInit};
 use crate::{
-    Config, Error, ErrorKind, Namespace, Result, Signal, Status, cgroup, hooks, oci, plan, rdt, start,
+    Config, Error, ErrorKind, Namespace, Result, Signal, Status, cgroup, hooks, network, oci, plan, rdt,
+    start,
 };
 
 /// Name of CRIU's log.
@@ -94,6 +96,7 @@ fn check(request: &Restore, config: &Config) -> Result<()> {
         return Err(Error::new(ErrorKind::PermissionDenied, "restore needs root, as CRIU does"));
     }
     mounts::refuse(config)?;
+    labels::check(request.lsm_profile.as_deref(), request.lsm_mount_context.as_deref())?;
     for kind in [Namespace::User, Namespace::Mount, Namespace::Cgroup] {
         if let Some(path) = config.namespaces().path_of(kind) {
             return Err(Error::unsupported(format!(
@@ -105,6 +108,9 @@ fn check(request: &Restore, config: &Config) -> Result<()> {
     for (container, host) in &request.veths {
         if [container, host].iter().any(|name| name.is_empty() || name.contains(['[', ']', ':', '@'])) {
             return Err(Error::invalid(format!("{container:?} and {host:?} are no names of a veth pair")));
+        }
+        if config.networks().iter().any(|network| network.name == *container) {
+            return Err(Error::invalid(format!("the configuration names the other end of {container}")));
         }
     }
     Ok(())
@@ -127,7 +133,6 @@ fn check_criu(request: &Restore, criu: &mut Criu<'_>, config: &Config) -> Result
 
 /// What CRIU is asked for, but for descriptors and control groups.
 fn options(request: &Restore, config: &Config) -> Options {
-    let veth = |(container, host): &(String, String)| format!("veth[{container}]:{host}");
     Options {
         log_level: Some(LOG_LEVEL),
         log_file: Some(LOG.to_owned()),
@@ -151,6 +156,11 @@ fn options(request: &Restore, config: &Config) -> Options {
         manage_cgroups_mode: cgroups(request, config).map(cgroup_mode),
         ..Options::default()
     }
+}
+
+/// What CRIU is told of a veth pair: its name inside and on the host.
+fn veth((container, host): &(String, String)) -> String {
+    format!("veth[{container}]:{host}")
 }
 
 /// Whether the images have a network namespace with what was in it: at least its loopback interface.
@@ -177,68 +187,6 @@ fn cgroups(request: &Restore, config: &Config) -> Option<CgroupMode> {
 /// Without a group of its own everything stays in the caller's.
 fn manages(request: &Restore, config: &Config) -> bool {
     config.cgroup().managed && request.cgroups != Some(CgroupMode::Ignore)
-}
-
-/// Descriptors of CRIU's, from 4 on: 3 is its socket.
-#[derive(Debug, Default)]
-struct Inherited {
-    fds: Vec<OwnedFd>,
-    keys: Vec<InheritFd>,
-}
-
-impl Inherited {
-    fn push(&mut self, key: String, fd: OwnedFd) {
-        let number = i32::try_from(self.fds.len() + 4).unwrap_or(i32::MAX);
-        self.fds.push(fd);
-        self.keys.push(InheritFd { key, fd: number });
-    }
-
-    /// The namespaces that have a path: those of the network and of processes by descriptor, the others by path.
-    fn namespaces(&mut self, config: &Config, options: &mut Options) -> Result<()> {
-        for (kind, path) in config.namespaces().iter() {
-            let Some(path) = path else { continue };
-            let name = match kind {
-                Namespace::Net => EXTERNAL_NET,
-                Namespace::Pid => EXTERNAL_PID,
-                _ => {
-                    let join =
-                        JoinNamespace { kind: kind.proc_name().to_owned(), file: path.display().to_string() };
-                    options.join_ns.push(join);
-                    continue;
-                }
-            };
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            let fd = rustix::fs::open(path, flags, Mode::empty())
-                .map_err(|errno| Error::io(format!("open the {kind} namespace {}", path.display()), errno))?;
-            self.push(name.to_owned(), fd);
-        }
-        Ok(())
-    }
-
-    /// The standard files in the place of those that the images name; what they are now.
-    fn standard_files(&mut self, request: &Restore, images: &Directory) -> Result<Vec<String>> {
-        let path = images.path.join(DESCRIPTORS);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) => {
-                return Err(Error::io(
-                    format!("read {}: are these the images of a checkpoint?", path.display()),
-                    error,
-                ));
-            }
-        };
-        let named: Vec<String> = serde_json::from_slice(&text)
-            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
-        let files = plan::standard_files(&request.stdio)?;
-        let now = plan::links_of(&files);
-        for (key, file) in named.into_iter().zip(files) {
-            let outside = key.starts_with("pipe:") || key.starts_with("file[");
-            if outside && !self.keys.iter().any(|inherited| inherited.key == key) {
-                self.push(key, file);
-            }
-        }
-        Ok(now)
-    }
 }
 
 /// A directory whose group and mode are put back.
@@ -309,6 +257,10 @@ impl Restoring<'_> {
         let lock = self.lock.take();
         if let Some(lock) = &lock {
             rdt::make(self.container, &mut self.saved, lock)?;
+            if !self.empty_network {
+                let pairs = network::announce(self.container, &mut self.saved, lock)?;
+                options.external.extend(pairs.iter().map(veth));
+            }
             self.container.store.save(&self.saved.facts, lock)?;
         }
         self.lock = lock;
@@ -338,16 +290,16 @@ impl Restoring<'_> {
             ..Setting::default()
         };
         let order = Order { kind: Kind::Restore, options, images, work, interval: None };
-        prepared.carry_out(order, setting, inherited.fds, |event| self.take(event))?;
+        prepared.carry_out(order, setting, inherited.fds, |event| self.take(event, request))?;
         self.known(None, false)
     }
 
-    fn take(&mut self, event: Event) -> Result<()> {
+    fn take(&mut self, event: Event, request: &Restore) -> Result<()> {
         let Event::Step { step, pid, fd } = event else { return Ok(()) };
         match step {
             Step::SetupNamespaces => {
                 self.known(pid, true)?;
-                self.loopback()?;
+                self.fill_network()?;
                 let pid = self.init.as_ref().map(|(pid, _)| *pid);
                 let state = self.container.oci_state_of(&self.saved.config, "creating", pid);
                 hooks::run_before_pivot(&self.saved.config, &state)
@@ -355,11 +307,20 @@ impl Restoring<'_> {
             Step::PostRestore => {
                 self.known(pid, true)?;
                 self.seal()?;
+                if !self.empty_network {
+                    network::connect(&self.saved, || self.network_socket())?;
+                }
                 if let Some(group) = &self.group {
                     cgroup::limit(&self.saved.config, group)?;
                 }
                 let pid = self.init.as_ref().map_or(0, |(pid, _)| *pid);
                 rdt::attach_all(&self.saved, pid)
+            }
+            Step::PreResume => {
+                let Some((pid, pidfd)) = &self.init else { return Ok(()) };
+                labels::check_restored(*pid, request.lsm_profile.as_deref(), &self.saved.config)
+                    // It must not go on, and CRIU would let it.
+                    .inspect_err(|_| drop(child::send(pidfd, Signal::KILL)))
             }
             Step::OrphanPtsMaster => {
                 self.terminal = start::hand_over(self.console.take(), fd)?;
@@ -384,12 +345,18 @@ impl Restoring<'_> {
         )
     }
 
-    /// A network namespace that comes back empty has what a new one has: hooks and connections find the loopback interface up.
-    fn loopback(&self) -> Result<()> {
+    /// A network namespace that comes back empty gets what a new one has, before hooks and connections find it.
+    fn fill_network(&mut self) -> Result<()> {
         if !self.empty_network {
             return Ok(());
         }
-        Ready::start(&self.container.home.launcher)?.loopback(self.namespace("net")?)
+        let (inside, pid) = (self.network_socket()?, self.init.as_ref().map_or(0, |(pid, _)| *pid));
+        network::fill(self.container, &mut self.saved, inside, pid)
+    }
+
+    /// A netlink socket in the network namespace of the first process.
+    fn network_socket(&self) -> Result<OwnedFd> {
+        Ready::start(&self.container.home.launcher)?.network_socket(self.namespace("net")?)
     }
 
     /// A namespace of the first process.

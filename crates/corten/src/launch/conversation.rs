@@ -108,11 +108,11 @@ impl Ready {
         self.task(fds, &Task::Seal(seal), &Event::Prepared).map(drop)
     }
 
-    /// Has stage 1 bring the loopback interface of a network namespace up.
-    pub(crate) fn loopback(self, namespace: OwnedFd) -> Result<()> {
+    /// Has stage 1 open a netlink socket in a network namespace.
+    pub(crate) fn network_socket(self, namespace: OwnedFd) -> Result<OwnedFd> {
         let mut fds = Descriptors(Vec::new());
-        let task = Task::Loopback(fds.push(namespace));
-        self.task(fds, &task, &Event::Prepared).map(drop)
+        let task = Task::Network(fds.push(namespace));
+        self.task(fds, &task, &Event::Prepared)?.opened.pop().ok_or_else(silence)
     }
 
     /// Gives stage 1 a task of its own, and returns when it has come to where it should.

@@ -216,6 +216,20 @@ impl Socket {
         }
     }
 
+    /// Gives the end on the host of a veth pair, which somebody else has made, what [`make_pair`](Self::make_pair) would have.
+    pub(super) fn set_end(&mut self, index: u32, pair: &Pair) -> Asked<()> {
+        let request = change(index)
+            .with(IFLA_ADDRESS, &pair.host.address)
+            .with_some(IFLA_MTU, pair.mtu.map(u32::to_ne_bytes))
+            .with_some(IFLA_TXQLEN, pair.txqueuelen.map(u32::to_ne_bytes));
+        self.ask(&request).map(drop)
+    }
+
+    /// Sets how many packets may wait to be sent.
+    pub(super) fn set_queue(&mut self, index: u32, length: u32) -> Asked<()> {
+        self.ask(&change(index).with(IFLA_TXQLEN, &length.to_ne_bytes())).map(drop)
+    }
+
     /// Makes a veth pair, one end in the network namespace of a process.
     pub(super) fn make_pair(&mut self, pair: &Pair, pid: i32) -> Asked<()> {
         let both = |end: Message| {

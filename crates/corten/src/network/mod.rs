@@ -7,6 +7,7 @@
 mod links;
 mod message;
 mod plan;
+mod restored;
 mod socket;
 mod take;
 
@@ -22,6 +23,7 @@ use crate::store::{HostEnd, Lock, Saved};
 use crate::{Config, Error, Namespace, Network, Result};
 use links::Link;
 use plan::{Pair, Path};
+pub(crate) use restored::{announce, connect, fill};
 use socket::{Refusal, Socket};
 pub(crate) use take::Taken;
 
@@ -44,17 +46,11 @@ pub(crate) fn make(
     init: i32,
 ) -> Result<Taken> {
     let config = Arc::clone(&saved.config);
-    // Those of a run before this one, in a namespace that outlived it.
-    remove(saved)?;
-    saved.facts.host_ends = host_ends(&config)?;
-    if !saved.facts.host_ends.is_empty() {
-        container.store.save(&saved.facts, lock)?;
-    }
+    choose_ends(container, saved, lock)?;
     let plan = plan::plan(&config, saved.facts.host_ends.clone());
     let mut taken = Taken::new(Socket::open()?, Socket::of(inside), init);
     if plan.loopback {
-        let lo = find(&mut taken.inside, "lo", "in the container")?;
-        taken.inside.set_up(lo.index).map_err(|refusal| refusal.doing("bring the loopback interface up"))?;
+        loopback_up(&mut taken.inside)?;
     }
     plan.devices.iter().try_for_each(|device| taken.take(device))?;
     let Taken { host, inside, .. } = &mut taken;
@@ -63,6 +59,22 @@ pub(crate) fn make(
     let inside = &mut taken.inside;
     plan.routes.iter().try_for_each(|path| make_route(inside, path))?;
     Ok(taken)
+}
+
+fn loopback_up(inside: &mut Socket) -> Result<()> {
+    let lo = find(inside, "lo", "in the container")?;
+    inside.set_up(lo.index).map_err(|refusal| refusal.doing("bring the loopback interface up"))
+}
+
+/// Chooses what the ends on the host are to be, and saves it before there is any.
+fn choose_ends(container: &Handle, saved: &mut Saved, lock: &Lock) -> Result<()> {
+    // Those of a run before this one, in a namespace that outlived it.
+    remove(saved)?;
+    saved.facts.host_ends = host_ends(&saved.config)?;
+    match saved.facts.host_ends.is_empty() {
+        true => Ok(()),
+        false => container.store.save(&saved.facts, lock),
+    }
 }
 
 /// Removes the ends on the host of a container's veth pairs, and so the pairs.
@@ -122,7 +134,7 @@ fn find(socket: &mut Socket, name: &str, place: &str) -> Result<Link> {
 /// Makes a veth pair: its end on the host a port of the bridge, its end in the container ready for packets.
 fn make_pair(host: &mut Socket, inside: &mut Socket, pair: &Pair, init: i32) -> Result<()> {
     let Pair { host: HostEnd { name: outer, .. }, name, .. } = pair;
-    let bridge = pair.bridge.as_deref().map(|bridge| find_bridge(host, bridge)).transpose()?;
+    let bridge = bridge_of(host, pair)?;
     if let Err(refusal) = host.make_pair(pair, init) {
         let taken = matches!(host.find(outer), Ok(Some(_)));
         let advice = match refusal.errno {
@@ -133,6 +145,21 @@ fn make_pair(host: &mut Socket, inside: &mut Socket, pair: &Pair, init: i32) -> 
         let what = format!("make the network interface {name}, {outer} on the host");
         return Err(refusal.doing_with(what, advice));
     }
+    connect_host(host, pair, bridge)?;
+    let end = find(inside, name, "in the container")?;
+    inside.set_up(end.index).map_err(|refusal| refusal.doing(format!("bring {name} in the container up")))?;
+    pair.addresses.iter().try_for_each(|prefix| {
+        inside.add_address(end.index, *prefix).map_err(|refusal| {
+            let denied = refusal.errno == Errno::ACCESS && prefix.address.is_ipv6();
+            let advice = "net.ipv6.conf.default.disable_ipv6 (sysctl) is 1 in new network namespaces";
+            refusal.doing_with(format!("give {name} the address {prefix}"), denied.then_some(advice))
+        })
+    })
+}
+
+/// Makes the end on the host a port of the bridge, and brings it up.
+fn connect_host(host: &mut Socket, pair: &Pair, bridge: Option<Link>) -> Result<()> {
+    let outer = &pair.host.name;
     let end = find(host, outer, "on the host")?;
     if let Some(bridge) = bridge {
         let what =
@@ -143,16 +170,12 @@ fn make_pair(host: &mut Socket, inside: &mut Socket, pair: &Pair, init: i32) -> 
         host.set_hairpin(end.index)
             .map_err(|refusal| refusal.doing(format!("set hairpin mode of the bridge port {outer}")))?;
     }
-    host.set_up(end.index).map_err(|refusal| refusal.doing(format!("bring {outer} on the host up")))?;
-    let end = find(inside, name, "in the container")?;
-    inside.set_up(end.index).map_err(|refusal| refusal.doing(format!("bring {name} in the container up")))?;
-    pair.addresses.iter().try_for_each(|prefix| {
-        inside.add_address(end.index, *prefix).map_err(|refusal| {
-            let denied = refusal.errno == Errno::ACCESS && prefix.address.is_ipv6();
-            let advice = "net.ipv6.conf.default.disable_ipv6 (sysctl) is 1 in new network namespaces";
-            refusal.doing_with(format!("give {name} the address {prefix}"), denied.then_some(advice))
-        })
-    })
+    host.set_up(end.index).map_err(|refusal| refusal.doing(format!("bring {outer} on the host up")))
+}
+
+/// The bridge that a pair's end on the host is to be a port of.
+fn bridge_of(host: &mut Socket, pair: &Pair) -> Result<Option<Link>> {
+    pair.bridge.as_deref().map(|bridge| find_bridge(host, bridge)).transpose()
 }
 
 fn find_bridge(host: &mut Socket, name: &str) -> Result<Link> {

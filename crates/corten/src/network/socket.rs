@@ -47,6 +47,10 @@ impl Socket {
         Self { fd, sequence: 0 }
     }
 
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Asks, and gives the bodies of the answers.
     pub(super) fn ask(&mut self, message: &Message) -> Result<Vec<Vec<u8>>, Refusal> {
         for _ in 0..ATTEMPTS {

@@ -4,12 +4,13 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use corten::{
-    Child, Config, Container, Error, ErrorKind, ExitStatus, Id, Launcher, Process, ProcessBuilder, Runtime,
-    SpecOptions, Stdio, oci,
+    Checkpoint, Child, Config, Container, Error, ErrorKind, ExitStatus, Id, Launcher, NetworkLock, Process,
+    ProcessBuilder, Runtime, SpecOptions, Stdio, oci,
 };
 use corten_testkit::{Bundle, Failed, Report, Requirement, Rootfs, Scratch, Suite};
 
@@ -86,6 +87,13 @@ pub fn tempfile() -> File {
 
 pub fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.unwrap_err().kind()
+}
+
+/// Saves a container and ends it, and gives the directory of the images. Connections are not the matter.
+pub fn checkpoint(stage: &Stage, container: &Container) -> PathBuf {
+    let images = stage.bundle.path().join("images");
+    container.checkpoint(Checkpoint::new(&images).network_lock(NetworkLock::Skip)).unwrap();
+    images
 }
 
 /// Runs the probe as the container's init with this configuration, and gives what it saw.

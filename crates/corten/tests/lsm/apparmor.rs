@@ -5,10 +5,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use corten::oci::Spec;
-use corten::{Error, ErrorKind, ExitStatus, Signal};
+use corten::{Error, ErrorKind, ExitStatus, Restore, Signal};
 use corten_testkit::{Report, Requirement, Suite};
 
-use crate::common::{Case, Outcome, Stage, output, probe, refusal};
+use crate::common::{Case, Outcome, Stage, checkpoint, output, probe, refusal};
 use crate::proc::fake_proc;
 use crate::{add, does, does_as, mount, outcome, report_of};
 
@@ -172,6 +172,29 @@ fn it_holds_in_a_user_namespace() -> Outcome {
     Ok(())
 }
 
+/// What was saved comes back with its profile, or with another that is asked for.
+fn the_profile_of_a_restored_container_can_be_chosen() -> Outcome {
+    let mut stage = Stage::new(writable);
+    let (one, other) = (Profile::load(&stage, "one", "/var"), Profile::load(&stage, "other", "/tmp"));
+    with_profile(&mut stage, &one);
+    let container = stage.container();
+    drop(container.run(probe(&["sleep"]).build()?)?);
+    let images = checkpoint(&stage, &container);
+    let restore = || Restore::new(&images);
+    let missing = container.restore(restore().lsm_profile("apparmor:corten-test-none")).unwrap_err();
+    assert!(missing.to_string().contains("it is not loaded"), "{missing}");
+    for (restore, profile) in
+        [(restore(), &one), (restore().lsm_profile(format!("apparmor:{}", other.name)), &other)]
+    {
+        let child = container.restore(restore)?;
+        let label = fs::read_to_string(format!("/proc/{}/attr/apparmor/current", child.pid()))?;
+        assert_eq!(Some(label.trim_end().to_owned()), profile.label());
+        container.signal(Signal::KILL)?;
+        child.wait()?;
+    }
+    Ok(container.destroy().map_err(Error::from)?)
+}
+
 /// Where there is no AppArmor, a profile is no word to be ignored.
 fn without_apparmor_a_profile_is_refused() -> Outcome {
     let error = refusal(|spec| spec.process.as_mut().unwrap().apparmor_profile = Some("corten".to_owned()));
@@ -200,6 +223,9 @@ pub fn cases(suite: Suite) -> Suite {
         Requirement::Program("apparmor_parser"),
     ];
     let suite = add(suite, &needs, cases);
+    let criu = [&needs[..], &[Requirement::Criu(&[])]].concat();
+    let name = "apparmor::the_profile_of_a_restored_container_can_be_chosen";
+    let suite = add(suite, &criu, &[(name, the_profile_of_a_restored_container_can_be_chosen)]);
     let name = "apparmor::without_apparmor_a_profile_is_refused";
     match fs::read_to_string(ENABLED).is_ok_and(|text| text.starts_with('Y')) {
         true => suite.ignored(name, "needs a machine without AppArmor"),

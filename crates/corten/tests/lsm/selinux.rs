@@ -4,17 +4,18 @@ use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use corten::ErrorKind;
 use corten::oci::Spec;
+use corten::{ErrorKind, Restore};
 use corten_testkit::{Report, Requirement, Scratch, Suite};
 
-use crate::common::{Case, Outcome, Stage, output, probe, refusal};
+use crate::common::{Case, Outcome, Stage, checkpoint, output, probe, refusal};
 use crate::{add, does, does_as, mount, outcome, report_of};
 
 const POLICY: &str = include_str!("policy.conf");
 const PROCESS: &str = "system_u:system_r:corten_t";
 const OTHER: &str = "system_u:system_r:corten_other_t";
 const FILE: &str = "system_u:object_r:corten_file_t";
+const MEMORY: &str = "system_u:object_r:memory_t";
 
 /// Loads the policy, once, and puts it in force.
 fn load() {
@@ -135,6 +136,47 @@ fn labels_that_the_policy_does_not_know_are_refused() -> Outcome {
     Ok(())
 }
 
+/// Debian's CRIU knows no SELinux: what would come back without its label does not come back. The context of mounts is no
+/// matter of labels to it.
+fn what_would_lose_its_label_is_not_restored() -> Outcome {
+    load();
+    let stage = Stage::new(labelled);
+    let container = stage.container();
+    drop(container.run(probe(&["sleep"]).build()?)?);
+    let images = checkpoint(&stage, &container);
+    let log = images.join("restore.log");
+    let error = container.restore(Restore::new(&images)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}\n{}", fs::read_to_string(log)?);
+    assert!(error.to_string().contains(&format!("and not as selinux:{PROCESS}")), "{error}");
+    assert_eq!(container.status()?, corten::Status::Stopped);
+    Ok(container.destroy().map_err(corten::Error::from)?)
+}
+
+fn mounts_can_come_back_with_another_context() -> Outcome {
+    load();
+    let stage = Stage::new(|spec| {
+        spec.linux.as_mut().unwrap().mount_label = Some(FILE.to_owned());
+        spec.mounts.push(mount("/tmp", "tmpfs", "tmpfs", &["size=1m"]));
+    });
+    let container = stage.container();
+    drop(container.run(probe(&["sleep"]).build()?)?);
+    let images = checkpoint(&stage, &container);
+    for (asked, context) in [(None, FILE), (Some(MEMORY), MEMORY)] {
+        let restore = Restore::new(&images);
+        let child = container.restore(match asked {
+            Some(context) => restore.lsm_mount_context(context),
+            None => restore,
+        })?;
+        let (_, text) = output(|process| container.exec(process), probe(&["report"]));
+        let report: Report = serde_json::from_str(&text)?;
+        let tmp = report.mount("/tmp").unwrap();
+        assert!(tmp.has(&format!("context={context}")), "{tmp:?}");
+        container.signal(corten::Signal::KILL)?;
+        child.wait()?;
+    }
+    Ok(container.destroy().map_err(corten::Error::from)?)
+}
+
 fn without_selinux_labels_are_refused() -> Outcome {
     let words = "selinux label is specified in config, but selinux is disabled or not supported";
     let process = |spec: &mut Spec| spec.process.as_mut().unwrap().selinux_label = Some(PROCESS.to_owned());
@@ -159,6 +201,10 @@ pub fn cases(suite: Suite) -> Suite {
             labels_that_the_policy_does_not_know_are_refused,
         ),
     ];
+    let restored: &[Case] = &[
+        ("selinux::what_would_lose_its_label_is_not_restored", what_would_lose_its_label_is_not_restored),
+        ("selinux::mounts_can_come_back_with_another_context", mounts_can_come_back_with_another_context),
+    ];
     let needs =
         [Requirement::Root, Requirement::Path("/sys/fs/selinux/load"), Requirement::Program("checkpolicy")];
     let there = std::path::Path::new("/sys/fs/selinux/load").exists();
@@ -166,10 +212,14 @@ pub fn cases(suite: Suite) -> Suite {
     let label = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
     let taken = there && label.trim_end_matches(['\0', '\n']) != "kernel";
     let suite = match taken {
-        true => {
-            cases.iter().fold(suite, |suite, (name, _)| suite.ignored(name, "needs SELinux without a policy"))
+        true => cases
+            .iter()
+            .chain(restored)
+            .fold(suite, |suite, (name, _)| suite.ignored(name, "needs SELinux without a policy")),
+        false => {
+            let criu = [&needs[..], &[Requirement::Criu(&[])]].concat();
+            add(add(suite, &needs, cases), &criu, restored)
         }
-        false => add(suite, &needs, cases),
     };
     let name = "selinux::without_selinux_labels_are_refused";
     match there {

@@ -75,7 +75,10 @@ impl Drop for Export {
 /// Removes images. Unless all went well a log stays: whoever reads of a failure is told where it is.
 fn clear(images: &Path, well: bool) {
     for entry in fs::read_dir(images).into_iter().flatten().flatten() {
-        if well || Path::new(&entry.file_name()).extension() != Some("log".as_ref()) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // Of a pre-dump, out of an archive.
+            drop(fs::remove_dir_all(entry.path()));
+        } else if well || Path::new(&entry.file_name()).extension() != Some("log".as_ref()) {
             drop(fs::remove_file(entry.path()));
         }
     }

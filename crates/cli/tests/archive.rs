@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use common::keeping::{Checkpoint, LITTLE, UNLOCKED, count, keeping};
+use common::keeping::{Checkpoint, LITTLE, UNLOCKED, count, keeping, with_user_namespace};
 use common::{Outcome, Stage, corten};
 use corten_oci::{Mount, Spec};
 use corten_testkit::{Requirement, Run, Suite, patience};
@@ -176,6 +176,44 @@ fn a_damaged_archive_is_refused() -> Outcome {
     Ok(())
 }
 
+/// CRIU opens some images as the container's root, who is nobody here.
+fn an_archive_of_a_user_namespace_goes_on() -> Outcome {
+    let stage = keeping(LITTLE, with_user_namespace);
+    fs::set_permissions(stage.bundle.path(), fs::Permissions::from_mode(0o755))?;
+    let (_, archive) = export(&stage, &[]);
+    import(&stage, archive.to_str().unwrap(), &[]).success()?;
+    assert_eq!(stage.ask("")["intact"], true);
+    stage.does(&["delete", "--force", stage.id()]);
+    Ok(())
+}
+
+/// The images of a checkpoint that builds on pre-dumps are all in its archive.
+fn pre_dumps_are_in_the_archive(edit: impl FnOnce(&mut Spec)) -> Outcome {
+    let stage = keeping(LITTLE, edit);
+    fs::set_permissions(stage.bundle.path(), fs::Permissions::from_mode(0o755))?;
+    stage.starts();
+    stage.checkpoints("0", &["--pre-dump"]);
+    stage.ask("write");
+    stage.checkpoints("1", &["--pre-dump", "--parent-path", "../0"]);
+    let parent = [&["checkpoint", "--parent-path", "../1", "--export", "archive"], &UNLOCKED[..]].concat();
+    let command = [&parent[..], &[stage.id()]].concat();
+    let message = stage.corten(&command).output()?.code(1)?.stderr;
+    assert!(message.contains("--export with --parent-path needs --image-path"), "{message}");
+    let images = stage.images("2");
+    let command = [&parent[..], &["--image-path", &images, stage.id()]].concat();
+    stage.corten(&command).deadline(patience(60)).output()?.success()?;
+    for round in ["0", "1", "2"] {
+        fs::remove_dir_all(stage.images(round))?;
+    }
+    let there = names(&stage);
+    import(&stage, "archive", &[]).success()?;
+    assert_eq!(names(&stage), there, "the images are gone");
+    let memory = stage.ask("");
+    assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
+    stage.does(&["delete", "--force", stage.id()]);
+    Ok(())
+}
+
 /// What the programs may use and this machine lacks is told before the restore: here its processor can do nothing.
 fn a_machine_that_does_not_fit_is_told_of() -> Outcome {
     let stage = keeping(LITTLE, |_| {});
@@ -202,12 +240,18 @@ fn main() -> ExitCode {
     // Built before the first case, whose deadline is short.
     corten();
     let fit = &[Requirement::Root, Requirement::Criu(&[])];
+    let tracking = &[Requirement::Root, Requirement::Criu(&["mem_dirty_track"])];
     Suite::new()
         .needs(fit, "an_archive_goes_on_in_another_bundle", an_archive_goes_on_in_another_bundle)
         .needs(fit, "a_failed_restore_leaves_its_log", a_failed_restore_leaves_its_log)
         .needs(fit, "images_can_be_kept", images_can_be_kept)
         .needs(fit, "a_failed_export_loses_nothing", a_failed_export_loses_nothing)
         .needs(fit, "a_damaged_archive_is_refused", a_damaged_archive_is_refused)
+        .needs(fit, "an_archive_of_a_user_namespace_goes_on", an_archive_of_a_user_namespace_goes_on)
+        .needs(tracking, "pre_dumps_are_in_the_archive", || pre_dumps_are_in_the_archive(|_| {}))
+        .needs(tracking, "pre_dumps_of_a_user_namespace_are", || {
+            pre_dumps_are_in_the_archive(with_user_namespace)
+        })
         .needs(fit, "a_machine_that_does_not_fit_is_told_of", a_machine_that_does_not_fit_is_told_of)
         .run()
 }

@@ -8,7 +8,9 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
-use common::keeping::{Checkpoint, LITTLE, UNLOCKED, assert_same, count, free_port, keeper, keeping, words};
+use common::keeping::{
+    Checkpoint, LITTLE, UNLOCKED, assert_same, count, free_port, keeper, keeping, with_user_namespace, words,
+};
 use common::{Outcome, Stage, corten, eventually};
 use corten_oci::Mount;
 use corten_testkit::{Requirement, Suite, missing, patience, rounds};
@@ -227,13 +229,7 @@ fn namespaces_by_path_are_joined_again() -> Outcome {
 
 /// A container whose root is an ordinary user outside.
 fn a_user_namespace_comes_back() -> Outcome {
-    let stage = keeping(LITTLE, |spec| {
-        let linux = spec.linux.as_mut().unwrap();
-        linux.namespaces.push(corten_oci::Namespace { typ: "user".to_owned(), path: None });
-        let ids = corten_oci::IdMapping { container_id: 0, host_id: 100_000, size: 65536 };
-        linux.uid_mappings = vec![ids];
-        linux.gid_mappings = vec![ids];
-    });
+    let stage = keeping(LITTLE, with_user_namespace);
     std::fs::set_permissions(stage.bundle.path(), std::fs::Permissions::from_mode(0o755))?;
     stage.starts();
     let before = stage.ask("report");

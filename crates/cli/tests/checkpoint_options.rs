@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use common::keeping::{Checkpoint, LITTLE, UNLOCKED, free_port, keeping};
-use common::{Outcome, Stage, corten, eventually, group_of};
+use common::keeping::{self, Checkpoint, LITTLE, UNLOCKED, free_port, keeping};
+use common::{Outcome, Stage, Typed, corten, eventually, group_of};
 use corten_oci::{Hook, Hooks};
-use corten_testkit::Requirement;
+use corten_testkit::{Requirement, patience};
 use serde_json::Value;
 
 /// A container of busybox whose shell runs this, and says so in a file when it is ready.
@@ -269,6 +269,28 @@ fn hooks_outside_run_again() -> Outcome {
     Ok(())
 }
 
+/// Whoever waits at a terminal sees how much of a large container is saved, and for how long it stood still.
+fn a_terminal_is_told_how_far_it_is() -> Outcome {
+    let stage = keeping(80 << 20, |_| {});
+    stage.starts();
+    stage.ask("write");
+    let (images, state) = (stage.images("images"), stage.state());
+    let program = [corten().to_str().unwrap(), "--root", state.to_str().unwrap(), "checkpoint"];
+    let words = [&program[..], &UNLOCKED, &["--leave-running", "--image-path", &images, stage.id()]].concat();
+    let mut typed = Typed::new(&keeping::words(&words), stage.bundle.path());
+    typed.until("MiB saved of up to ");
+    typed.until(" MiB saved in ");
+    typed.until("; the container stood still for ");
+    assert!(typed.child.wait()?.success());
+    // Nobody sees it in a file.
+    let command =
+        ["checkpoint", UNLOCKED[0], UNLOCKED[1], "--image-path", &stage.images("other"), stage.id()];
+    let output = stage.corten(&command).deadline(patience(60)).output()?.success()?;
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", ""));
+    stage.nothing_is_left();
+    Ok(())
+}
+
 fn main() -> ExitCode {
     corten();
     let criu = [Requirement::Root, Requirement::Criu(&[])];
@@ -284,6 +306,7 @@ fn main() -> ExitCode {
         .needs(&criu, "memory_goes_to_a_server", memory_goes_to_a_server)
         .needs(&criu, "an_existing_pid_namespace_is_joined", an_existing_pid_namespace_is_joined)
         .needs(&criu, "groups_are_restored_strictly", groups_are_restored_strictly)
+        .needs(&criu, "a_terminal_is_told_how_far_it_is", a_terminal_is_told_how_far_it_is)
         .needs(&criu, "hooks_outside_run_again", hooks_outside_run_again)
         .needs(&criu, "a_life_goes_on_with_what_was_said_of_it", a_life_goes_on_with_what_was_said_of_it)
         .run()

@@ -277,9 +277,10 @@ impl Container {
 
     /// Writes the images of a checkpoint, and what [`Archive`](crate::Archive) needs to bring them back elsewhere, as one
     /// archive (tar, Zstandard). The root file system is not in it. The container must still be there: before it is
-    /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in.
+    /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in; the pre-dumps that it
+    /// builds on go into the archive too.
     ///
-    /// [`ErrorKind::Unsupported`] where the images build on those of a pre-dump.
+    /// [`ErrorKind::Unsupported`] where those are more than 20.
     pub fn export(&self, images: impl AsRef<std::path::Path>, to: impl std::io::Write) -> Result<()> {
         checkpoint::export(&self.0, images.as_ref(), to)
     }

@@ -23,7 +23,7 @@ pub struct Checkpoint {
     #[arg(long, value_name = "DIRECTORY")]
     image_path: Option<PathBuf>,
     /// Archive to put the images and the configuration in, for this or another machine; the root file system is not in it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["parent_path", "pre_dump", "lazy_pages", "page_server"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pre_dump", "lazy_pages", "page_server"])]
     export: Option<PathBuf>,
     /// Directory of CRIU's log and statistics [default: that of the images]
     #[arg(long, value_name = "DIRECTORY")]
@@ -155,6 +155,10 @@ fn page_server(text: &str) -> Result<(String, u16)> {
 pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -> Result<i32> {
     let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
     let export = arguments.export.as_deref();
+    if export.is_some() && arguments.parent_path.is_some() && arguments.image_path.is_none() {
+        let words = "--export with --parent-path needs --image-path, which the parent is relative to";
+        return Err(error::Error::usage(words));
+    }
     let export = export.map(|path| Export::new(path, arguments.image_path.as_deref())).transpose()?;
     let own = export.as_ref().and_then(Export::images);
     let images = image_path(own.or(arguments.image_path.as_deref()))?;

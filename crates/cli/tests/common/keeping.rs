@@ -31,6 +31,15 @@ pub fn keeping(bytes: usize, edit: impl FnOnce(&mut Spec)) -> Stage {
     })
 }
 
+/// The container's root is an ordinary user outside.
+pub fn with_user_namespace(spec: &mut Spec) {
+    let linux = spec.linux.as_mut().unwrap();
+    linux.namespaces.push(corten_oci::Namespace { typ: "user".to_owned(), path: None });
+    let ids = corten_oci::IdMapping { container_id: 0, host_id: 100_000, size: 65536 };
+    linux.uid_mappings = vec![ids];
+    linux.gid_mappings = vec![ids];
+}
+
 pub trait Checkpoint {
     fn images(&self, name: &str) -> String;
     fn starts(&self);

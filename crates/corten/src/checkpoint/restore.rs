@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use corten_cgroups::Group;
@@ -198,32 +199,50 @@ struct Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let put_back = std::os::unix::fs::fchown(&self.directory, None, Some(self.gid))
-            .and_then(|()| self.directory.set_permissions(Permissions::from_mode(self.mode)));
-        if let Err(error) = put_back {
+        if let Err(error) = hand_over(&self.directory, self.gid, self.mode) {
             tracing::warn!("put the group and the mode of the images' directory back: {error}");
         }
     }
 }
 
-/// CRIU opens some images as root of the container's user namespace, who must be able to search their directory meanwhile.
-fn open_to(config: &Config, images: &Directory) -> Result<Option<Lent>> {
+/// CRIU opens some images as root of the container's user namespace, who must be able to search their directory meanwhile, and
+/// those of the pre-dumps before.
+fn open_to(config: &Config, images: &Directory) -> Result<Vec<Lent>> {
+    let mut lent = Vec::new();
     if !config.namespaces().is_new(Namespace::User) {
-        return Ok(None);
+        return Ok(lent);
     }
-    let doing = |error| Error::io(format!("open {} to the container's root", images.path.display()), error);
-    let directory = std::fs::File::open(&images.path).map_err(doing)?;
+    let (mut directory, mut rights) = (images.path.clone(), 0o010);
+    loop {
+        lent.extend(lend(&directory, host_root(config.gid_mappings()), rights)?);
+        directory.push("parent");
+        // This one CRIU opens as such.
+        rights = 0o050;
+        // One that is its own parent has too many links in its path sometime.
+        if !directory.is_dir() {
+            return Ok(lent);
+        }
+    }
+}
+
+/// Gives a group rights on a directory, where not everybody has them.
+fn lend(path: &Path, gid: u32, rights: u32) -> Result<Option<Lent>> {
+    let doing = |error| Error::io(format!("open {} to the container's root", path.display()), error);
+    let directory = std::fs::File::open(path).map_err(doing)?;
     let status = directory.metadata().map_err(doing)?;
-    if status.mode() & 0o001 != 0 {
+    if status.mode() & (rights >> 3) == rights >> 3 {
         return Ok(None);
     }
     let lent = Lent { directory, gid: status.gid(), mode: status.mode() & 0o7777 };
-    std::os::unix::fs::fchown(&lent.directory, None, Some(host_root(config.gid_mappings())))
-        .map_err(doing)?;
-    // Group and mode are one after the other: nobody else's group gets in meanwhile.
-    let mode = (lent.mode & !0o070) | 0o010;
-    lent.directory.set_permissions(Permissions::from_mode(mode)).map_err(doing)?;
+    hand_over(&lent.directory, gid, (lent.mode & !0o070) | rights).map_err(doing)?;
     Ok(Some(lent))
+}
+
+/// Gives a directory a group and a mode. They come one after the other: no other group gets in meanwhile.
+fn hand_over(directory: &std::fs::File, gid: u32, mode: u32) -> std::io::Result<()> {
+    directory.set_permissions(Permissions::from_mode(mode & !0o070))?;
+    std::os::unix::fs::fchown(directory, None, Some(gid))?;
+    directory.set_permissions(Permissions::from_mode(mode))
 }
 
 /// The container's root as the host knows it.

@@ -15,6 +15,13 @@ pub(super) const CONFIG: &str = "config.json";
 /// The directory of CRIU's images.
 pub(super) const IMAGES: &str = "images/";
 
+/// How CRIU finds the images of the pre-dump before: a name beside them. In an archive it is a directory, and the name of an
+/// image begins with it as often as it is a pre-dump back.
+pub(super) const PARENT: &str = "parent/";
+
+/// As many pre-dumps can be in an archive.
+pub(super) const MOST_PARENTS: usize = 20;
+
 /// What the manifest's form is called; another form gets another number.
 pub(super) const VERSION: u32 = 1;
 
@@ -35,6 +42,7 @@ pub(super) struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Image {
+    /// Its path among the images.
     pub(super) name: String,
     /// Bytes.
     pub(super) size: u64,

@@ -1,8 +1,7 @@
 //! A checkpoint as one file: what the processes were, the configuration, and what another machine must have to go on with it.
 //!
 //! It is a tar archive (pax(1)) in Zstandard: [`manifest::MANIFEST`], [`manifest::CONFIG`], and CRIU's images below
-//! [`manifest::IMAGES`]. The root file
-//! system is not in it.
+//! [`manifest::IMAGES`], with those of the pre-dumps that they build on. The root file system is not in it.
 
 mod frames;
 mod manifest;

@@ -1,18 +1,18 @@
 //! Out of the archive, which may be made by anybody: nothing is made but plain files that the manifest names, in one
-//! directory, and none of them was there before.
+//! directory and in directories `parent` below it, and none of them was there before.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use tar::{Entry, EntryType};
 
 use super::frames::Decompress;
-use super::manifest::{CONFIG, IMAGES, Image, MANIFEST, Manifest, VERSION};
+use super::manifest::{CONFIG, IMAGES, Image, MANIFEST, MOST_PARENTS, Manifest, PARENT, VERSION};
 use crate::checkpoint::dump::DESCRIPTORS;
 use crate::{Config, Error, Result};
 
@@ -54,9 +54,11 @@ fn check(manifest: &Manifest) -> Result<()> {
             manifest.version
         )));
     }
-    let plain = |name: &str| {
-        name.len() <= LONGEST_NAME
-            && (name.ends_with(".img") || name == DESCRIPTORS)
+    let plain = |path: &str| {
+        let (parents, name) = split(path);
+        parents <= MOST_PARENTS
+            && name.len() <= LONGEST_NAME
+            && (name.ends_with(".img") || path == DESCRIPTORS)
             && !name.starts_with('.')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
@@ -67,6 +69,12 @@ fn check(manifest: &Manifest) -> Result<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// How many pre-dumps back an image is, and its name there.
+fn split(path: &str) -> (usize, &str) {
+    let name = path.trim_start_matches(PARENT);
+    ((path.len() - name.len()) / PARENT.len(), name)
 }
 
 /// The next entry, which must be a plain file of this name.
@@ -115,12 +123,23 @@ impl<'a> Made<'a> {
         self.directory = None;
     }
 
-    fn write(&self, name: &str, mut from: impl Read, size: u64) -> Result<()> {
+    fn write(&self, path: &str, mut from: impl Read, size: u64) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let doing = |error: io::Error| Error::io(format!("write {}", self.path.join(name).display()), error);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR);
+        let doing = |error: io::Error| Error::io(format!("write {}", self.path.join(path).display()), error);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let (parents, _) = split(path);
+        for parents in 1..=parents {
+            match rustix::fs::mkdirat(directory, PARENT.repeat(parents), Mode::RWXU) {
+                Err(errno) if errno != Errno::EXIST => return Err(doing(errno.into())),
+                _ => {}
+            }
+        }
+        // As CRIU makes its own: the container's root may have to read them, and is let into their directory then.
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = rustix::fs::openat2(directory, path, flags, mode, resolve);
         let mut file = File::from(file.map_err(|errno| doing(errno.into()))?);
+        rustix::fs::fchmod(&file, mode).map_err(|errno| doing(errno.into()))?;
         let mut block = vec![0; 1 << 20];
         let mut written = 0;
         loop {
@@ -134,7 +153,7 @@ impl<'a> Made<'a> {
         if written == size {
             return Ok(());
         }
-        Err(Error::invalid(format!("the archive's {name} has {written} bytes, and {size} belong to it")))
+        Err(Error::invalid(format!("the archive's {path} has {written} bytes, and {size} belong to it")))
     }
 }
 
@@ -146,10 +165,18 @@ impl Drop for Made<'_> {
     }
 }
 
-/// Removes the files of a directory that has nothing else.
+/// Removes the files of a directory that has nothing else but another such directory.
 fn remove_files(directory: BorrowedFd<'_>) {
     for entry in rustix::fs::Dir::read_from(directory).into_iter().flatten().flatten() {
-        let _ = rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::empty());
+        if entry.file_type() != FileType::Directory {
+            let _ = rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::empty());
+        }
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let name = PARENT.trim_end_matches('/');
+    if let Ok(parent) = rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        remove_files(parent.as_fd());
+        let _ = rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR);
     }
 }
 
@@ -248,6 +275,32 @@ mod tests {
     }
 
     #[test]
+    fn pre_dumps_come_out_below() {
+        let place = Place::new();
+        let into = place.0.join("images");
+        let names = ["a.img", "parent/a.img", "parent/parent/parent/a.img"];
+        let images = names.map(|name| json!({ "name": name, "size": name.len() }));
+        let entries = names.map(|name| (format!("images/{name}"), FILE, name.as_bytes()));
+        let entries: Vec<_> =
+            entries.iter().map(|(path, kind, data)| (path.as_str(), *kind, *data)).collect();
+        unpack(with(&json!(images), &entries).as_slice(), &into).unwrap();
+        for name in names {
+            assert_eq!(std::fs::read_to_string(into.join(name)).unwrap(), name);
+        }
+        // One that ends early leaves none of them.
+        let into = place.0.join("half");
+        unpack(with(&json!(images), &entries[..2]).as_slice(), &into).unwrap_err();
+        assert_eq!(place.names(), ["images"]);
+        let manifest = super::super::write::images(&place.0.join("images")).unwrap();
+        let written: Vec<_> = manifest.iter().map(|image| (image.name.as_str(), image.size)).collect();
+        assert_eq!(written, names.map(|name| (name, name.len() as u64)));
+        // One that is its own parent has no end.
+        std::os::unix::fs::symlink(".", place.0.join("images/parent/parent/parent/parent")).unwrap();
+        let error = super::super::write::images(&place.0.join("images")).unwrap_err().to_string();
+        assert!(error.contains("more than 20 pre-dumps"), "{error}");
+    }
+
+    #[test]
     fn what_leads_elsewhere_or_is_no_image_is_refused() {
         let one = |name: &str| json!([{ "name": name, "size": 1 }]);
         let image = &("images/a.img", FILE, &b"x"[..]);
@@ -280,6 +333,10 @@ mod tests {
             (archive(&[(MANIFEST, FILE, b"{\"version\":1}")]), MANIFEST),
         ];
         for name in ["../a.img", "/a.img", ".a.img", "a/b.img", "a", "dump.log", "\u{e4}.img", ".img"] {
+            cases.push((with(&one(name), &[]), "no image of criu's"));
+        }
+        let (deep, hidden) = (format!("{}a.img", PARENT.repeat(21)), "parent/descriptors.json");
+        for name in [deep.as_str(), hidden, "parent/../a.img", "parent/", "parent//a.img", "x/parent/a.img"] {
             cases.push((with(&one(name), &[]), "no image of criu's"));
         }
         let mut other = manifest(&json!([]));

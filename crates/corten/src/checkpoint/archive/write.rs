@@ -9,26 +9,39 @@ use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use super::frames::Compress;
-use super::manifest::{CONFIG, IMAGES, Image, MANIFEST, Manifest};
+use super::manifest::{CONFIG, IMAGES, Image, MANIFEST, MOST_PARENTS, Manifest, PARENT};
 use crate::checkpoint::dump::DESCRIPTORS;
 use crate::{Config, Error, Result};
 
-/// The files of a directory that belong to a checkpoint, in the order of their names. Logs and statistics do not.
+/// The files of a directory that belong to a checkpoint, and those of the pre-dumps that it builds on. Logs and statistics do not.
 pub(super) fn images(directory: &Path) -> Result<Vec<Image>> {
-    let doing = |error: io::Error| Error::io(format!("read the directory {}", directory.display()), error);
-    if fs::symlink_metadata(directory.join("parent")).is_ok() {
-        return Err(Error::unsupported(format!(
-            "the images in {} build on those of a pre-dump, which an archive cannot hold: checkpoint without a parent",
-            directory.display()
-        )));
+    let mut images = Vec::new();
+    let (mut prefix, mut place) = (String::new(), directory.to_owned());
+    for _ in 0..=MOST_PARENTS {
+        images.extend(images_in(&place, &prefix)?);
+        place.push(PARENT);
+        if !place.is_dir() {
+            return Ok(images);
+        }
+        prefix.push_str(PARENT);
     }
+    Err(Error::unsupported(format!(
+        "the images in {} build on more than {MOST_PARENTS} pre-dumps, and an archive cannot hold more",
+        directory.display()
+    )))
+}
+
+/// The images of one directory, in the order of their names.
+fn images_in(directory: &Path, prefix: &str) -> Result<Vec<Image>> {
+    let doing = |error: io::Error| Error::io(format!("read the directory {}", directory.display()), error);
     let mut images = Vec::new();
     for entry in fs::read_dir(directory).map_err(doing)? {
         let entry = entry.map_err(doing)?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.ends_with(".img") || name == DESCRIPTORS {
-            images.push(Image { name: name.to_owned(), size: entry.metadata().map_err(doing)?.len() });
+        if name.ends_with(".img") || (name == DESCRIPTORS && prefix.is_empty()) {
+            let size = entry.metadata().map_err(doing)?.len();
+            images.push(Image { name: format!("{prefix}{name}"), size });
         }
     }
     images.sort_by(|one, other| one.name.cmp(&other.name));

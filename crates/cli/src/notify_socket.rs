@@ -5,7 +5,7 @@
 //! its service.
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirEntry, Permissions};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use corten::oci::{Mount, Spec};
-use corten::{Id, Runtime};
+use corten::{Config, ConfigBuilder, Id, Runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -33,22 +33,48 @@ const BARRIER: Duration = Duration::from_secs(30);
 /// The directory of the container's socket, where the environment names a socket to pass its word on to.
 pub fn directory(runtime: &Runtime, id: &Id) -> Option<PathBuf> {
     std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty())?;
-    Some(runtime.root().join(id.as_str()).join("notify"))
+    Some(place(runtime, id))
+}
+
+/// Where that directory is.
+pub fn place(runtime: &Runtime, id: &Id) -> PathBuf {
+    runtime.root().join(id.as_str()).join("notify")
+}
+
+/// Whether a container that was saved has such a directory, and must have one again, whoever listens: images name mounts by their
+/// places. What cannot be read is told of by the restore.
+pub fn is_in(images: &Path) -> bool {
+    let names = |entry: &DirEntry| entry.file_name().as_bytes().starts_with(b"mountpoints-");
+    let has = |text: Vec<u8>| text.windows(INSIDE.len()).any(|part| part == INSIDE.as_bytes());
+    let entries = fs::read_dir(images).into_iter().flatten().flatten();
+    entries.filter(names).any(|entry| fs::read(entry.path()).is_ok_and(has))
 }
 
 /// Shows the directory to the container, and tells the program of it.
 pub fn add_to(spec: &mut Spec, directory: &Path) {
+    spec.mounts.push(mount(directory));
+    if let Some(process) = &mut spec.process {
+        process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={INSIDE}/{NAME}"));
+    }
+}
+
+/// Shows the directory to a container out of an archive, in the place of that which it had.
+pub fn show_again(config: Config, directory: &Path) -> Result<Config> {
+    let mut mounts = config.mounts().to_vec();
+    mounts.retain(|mount| mount.destination != INSIDE);
+    mounts.push(mount(directory));
+    Ok(ConfigBuilder::from(config).mounts(mounts).build()?)
+}
+
+fn mount(directory: &Path) -> Mount {
     let options = ["bind", "ro", "nosuid", "noexec", "nodev", "rprivate"].map(str::to_owned).to_vec();
-    spec.mounts.push(Mount {
+    Mount {
         destination: INSIDE.to_owned(),
         typ: Some("bind".to_owned()),
         source: Some(directory.display().to_string()),
         options,
         ..Mount::default()
-    });
-    if let Some(process) = &mut spec.process {
-        process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
-        process.env.push(format!("NOTIFY_SOCKET={INSIDE}/{NAME}"));
     }
 }
 

@@ -203,7 +203,7 @@ fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
     });
     let socket = stage.bundle.path().join("notify");
     let listener = std::os::unix::net::UnixDatagram::bind(&socket)?;
-    listener.set_read_timeout(Some(corten_testkit::patience(10)))?;
+    listener.set_read_timeout(Some(patience(10)))?;
     let name = socket.to_str().unwrap();
     stage.corten(&["create", stage.id()]).env("NOTIFY_SOCKET", name).output()?.success()?;
     stage.does(&["start", stage.id()]);
@@ -214,15 +214,26 @@ fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
     stage.checkpoints("images", &UNLOCKED);
     let images = stage.images("images");
     let restore = ["restore", "--detach", "--image-path", &images, stage.id()];
-    // Who tells waits until all is read: the third word is the barrier.
-    let heard = std::thread::spawn(move || -> Vec<String> {
-        let mut buffer = [0; 64];
-        let mut hear = || listener.recv(&mut buffer).map(|length| buffer[..length].to_vec()).unwrap();
-        (0..3).map(|_| String::from_utf8(hear()).unwrap()).collect()
-    });
-    stage.corten(&restore).env("NOTIFY_SOCKET", name).output()?.success()?;
-    let heard = heard.join().unwrap();
-    assert_eq!(heard[..2], ["READY=1".to_owned(), format!("MAINPID={}", pid(&stage))]);
+    let told = |restore: &[&str]| -> Outcome {
+        let listener = listener.try_clone()?;
+        // Who tells waits until all is read: the third word is the barrier.
+        let heard = std::thread::spawn(move || -> Vec<String> {
+            let mut buffer = [0; 64];
+            let mut hear = || listener.recv(&mut buffer).map(|length| buffer[..length].to_vec()).unwrap();
+            (0..3).map(|_| String::from_utf8(hear()).unwrap()).collect()
+        });
+        stage.corten(restore).env("NOTIFY_SOCKET", name).output()?.success()?;
+        let heard = heard.join().unwrap();
+        assert_eq!(heard[..2], ["READY=1".to_owned(), format!("MAINPID={}", pid(&stage))]);
+        Ok(())
+    };
+    told(&restore)?;
+    // It has the directory of its socket again where nobody listens, and where it comes from elsewhere.
+    stage.checkpoints("again", &UNLOCKED);
+    stage.restores("again", &[]);
+    let archive = stage.images("archive");
+    stage.does(&["checkpoint", UNLOCKED[0], UNLOCKED[1], "--export", &archive, stage.id()]);
+    told(&["restore", "--detach", "--import", &archive, stage.id()])?;
     let state: Value = stage.does(&["state", stage.id()]).json()?;
     assert_eq!(state["annotations"]["org.example.kept"], "yes");
     assert_eq!(stage.ask("")["intact"], true);

@@ -95,11 +95,14 @@ pub struct Restore {
 }
 
 impl Restore {
-    fn request(&self, console: Console, import: Option<&Import>) -> Result<corten::Restore> {
-        let images = match import {
-            Some(import) => import.archive.images().to_owned(),
-            None => image_path(self.image_path.as_deref())?,
-        };
+    fn images(&self, import: Option<&Import>) -> Result<PathBuf> {
+        match import {
+            Some(import) => Ok(import.archive.images().to_owned()),
+            None => image_path(self.image_path.as_deref()),
+        }
+    }
+
+    fn request(&self, console: Console, images: &Path) -> Result<corten::Restore> {
         let mut request = corten::Restore::new(images)
             .tcp_established(self.tcp_established)
             .tcp_close(self.tcp_close)
@@ -142,7 +145,10 @@ impl Restore {
                 ));
             }
             let doing = || format!("find {}", self.bundle.display());
-            let config = archive.config(&std::path::absolute(&self.bundle).doing(doing)?)?;
+            let mut config = archive.config(&std::path::absolute(&self.bundle).doing(doing)?)?;
+            if let Some(directory) = notify {
+                config = notify_socket::show_again(config, directory)?;
+            }
             let console = bundle::console(archive.terminal(), self.detach, self.console_socket.as_deref())?;
             return Ok((config, console));
         }
@@ -165,13 +171,15 @@ pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<
     if let Some(import) = &import {
         runtime.check(&import.archive)?;
     }
-    let notify = notify_socket::directory(runtime, &id).filter(|_| import.is_none());
-    let (config, console) = arguments.configuration(globals, import.as_ref(), notify.as_deref())?;
-    let request = arguments.request(console, import.as_ref())?;
+    let images = arguments.images(import.as_ref())?;
+    let notify = notify_socket::directory(runtime, &id);
+    let shown = notify_socket::is_in(&images).then(|| notify_socket::place(runtime, &id));
+    let (config, console) = arguments.configuration(globals, import.as_ref(), shown.as_deref())?;
+    let request = arguments.request(console, &images)?;
     let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;
     let container = runtime.create(&id, config)?;
     let lived = || -> Result<ExitStatus> {
-        notify.as_deref().map_or(Ok(()), notify_socket::make)?;
+        notify.as_deref().or(shown.as_deref()).map_or(Ok(()), notify_socket::make)?;
         let mut notify = notify.as_deref().map(Notify::bind).transpose()?;
         let mut child: Child = container.restore(request)?;
         if let Some(mut import) = import {

@@ -1,6 +1,7 @@
 //! Descriptors that the caller hands over: to the container by `LISTEN_FDS` (sd_listen_fds(3)) and `--preserve-fds`, and to
 //! this program by `--status-fd`.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use crate::error::{Doing, Error, Result};
@@ -38,13 +39,21 @@ impl Inherited {
     }
 }
 
-/// A copy of a descriptor that is open for writing.
+/// A descriptor that is open for writing. It must be closed as soon as it was told: whoever reads may wait for the end.
 fn writable(number: i32) -> Result<OwnedFd> {
     let doing = || format!("status-fd: file descriptor {number} is not open");
-    let fd = corten_sys::fd::copy_inherited(number).doing(doing)?;
+    let fd = match number {
+        ..=2 => corten_sys::fd::copy_inherited(number),
+        _ => corten_sys::fd::inherited(number),
+    };
+    let fd = fd.doing(doing)?;
     let mode = rustix::fs::fcntl_getfl(&fd).doing(doing)? & rustix::fs::OFlags::ACCMODE;
     if mode == rustix::fs::OFlags::RDONLY {
         return Err(Error::usage(format!("status-fd: file descriptor {number} is not writable")));
+    }
+    if number == 1 {
+        let null = File::options().write(true).open("/dev/null").doing(|| "open /dev/null".to_owned())?;
+        rustix::stdio::dup2_stdout(&null).doing(doing)?;
     }
     Ok(fd)
 }

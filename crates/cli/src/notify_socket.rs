@@ -24,8 +24,11 @@ use crate::error::{Doing, Error, Result};
 use crate::sockets;
 
 /// Where the container finds the directory, and the socket in it.
-const INSIDE: &str = "/run/notify";
+pub const INSIDE: &str = "/run/notify";
 const NAME: &str = "notify.sock";
+
+/// The directory's name in the container's state.
+const DIRECTORY: &str = "notify";
 
 /// How long systemd may take to have read what it was told.
 const BARRIER: Duration = Duration::from_secs(30);
@@ -38,25 +41,41 @@ pub fn directory(runtime: &Runtime, id: &Id) -> Option<PathBuf> {
 
 /// Where that directory is.
 pub fn place(runtime: &Runtime, id: &Id) -> PathBuf {
-    runtime.root().join(id.as_str()).join("notify")
+    runtime.root().join(id.as_str()).join(DIRECTORY)
 }
 
-/// Whether a container that was saved has such a directory, and must have one again, whoever listens: images name mounts by their
-/// places. What cannot be read is told of by the restore.
+/// Whether a container that was saved has such a directory, and must have one again, whoever listens. What cannot be read is told of
+/// by the restore.
 pub fn is_in(images: &Path) -> bool {
+    // Images name what is mounted from outside by its place, with its length before it.
+    let key = [&[INSIDE.len().to_le_bytes()[0]], INSIDE.as_bytes()].concat();
     let names = |entry: &DirEntry| entry.file_name().as_bytes().starts_with(b"mountpoints-");
-    let has = |text: Vec<u8>| text.windows(INSIDE.len()).any(|part| part == INSIDE.as_bytes());
+    let has = |text: Vec<u8>| text.windows(key.len()).any(|part| part == key);
     let entries = fs::read_dir(images).into_iter().flatten().flatten();
     entries.filter(names).any(|entry| fs::read(entry.path()).is_ok_and(has))
 }
 
+/// Whether a container of this id had the directory, and not a mount of its own in that place.
+pub fn is_of(config: &Config, id: &Id) -> bool {
+    let own = Path::new(id.as_str()).join(DIRECTORY);
+    config.mounts().iter().any(|shown| {
+        let source = shown.source.as_deref().unwrap_or_default();
+        shown.destination == INSIDE && Path::new(source).ends_with(&own) && *shown == mount(Path::new(source))
+    })
+}
+
 /// Shows the directory to the container, and tells the program of it.
 pub fn add_to(spec: &mut Spec, directory: &Path) {
-    spec.mounts.push(mount(directory));
+    show(spec, directory);
     if let Some(process) = &mut spec.process {
         process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
         process.env.push(format!("NOTIFY_SOCKET={INSIDE}/{NAME}"));
     }
+}
+
+/// Shows the directory to the container.
+pub fn show(spec: &mut Spec, directory: &Path) {
+    spec.mounts.push(mount(directory));
 }
 
 /// Shows the directory to a container out of an archive, in the place of that which it had.

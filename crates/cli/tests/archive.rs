@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use common::keeping::{Checkpoint, LITTLE, UNLOCKED, count, keeping, with_user_namespace};
-use common::{Outcome, Stage, corten};
+use common::{Outcome, Stage, corten, eventually};
 use corten_oci::{Mount, Spec};
 use corten_testkit::{Requirement, Run, Suite, patience};
 use serde_json::Value;
@@ -214,12 +214,43 @@ fn pre_dumps_are_in_the_archive(edit: impl FnOnce(&mut Spec)) -> Outcome {
     Ok(())
 }
 
+/// Whether there was a terminal is known of a container, and of one that was restored.
+fn an_archive_knows_of_a_terminal() -> Outcome {
+    let stage = keeping(LITTLE, |spec| spec.process.as_mut().unwrap().terminal = true);
+    let socket = stage.bundle.path().join("console");
+    let listener = std::os::unix::net::UnixListener::bind(&socket)?;
+    let console = ["--console-socket", socket.to_str().unwrap()];
+    let mut masters = Vec::new();
+    let mut attended = |command: &[&str]| -> Outcome {
+        let command = [command, &console, &[stage.id()]].concat();
+        stage.corten(&command).deadline(patience(60)).output()?.success()?;
+        // The terminal is there as long as its other end.
+        masters.push(common::receive(&listener.accept()?.0).1);
+        eventually("reach the container's program", || {
+            let asked = ["exec", stage.id(), "/bin/probe", "ask", common::keeping::SOCKET, ""];
+            stage.corten(&asked).output().unwrap().status.success()
+        });
+        Ok(())
+    };
+    attended(&["run", "--detach"])?;
+    for round in ["1", "2"] {
+        let archive = stage.images(round);
+        stage.does(&["checkpoint", UNLOCKED[0], UNLOCKED[1], "--export", &archive, stage.id()]);
+        let message = import(&stage, &archive, &[]).code(1)?.stderr;
+        assert!(message.contains("without setting console socket"), "{message}");
+        attended(&["restore", "--detach", "--import", &archive])?;
+        assert_eq!(stage.ask("")["intact"], true, "{round}");
+    }
+    stage.does(&["delete", "--force", stage.id()]);
+    Ok(())
+}
+
 /// What the programs may use and this machine lacks is told before the restore: here its processor can do nothing.
 fn a_machine_that_does_not_fit_is_told_of() -> Outcome {
     let stage = keeping(LITTLE, |_| {});
     let (before, archive) = export(&stage, &[]);
     let there = names(&stage);
-    let script = "sed -E 's/^((flags|Features).*: ).*/\\1none/' /proc/cpuinfo >\"$1/cpuinfo\" && \
+    let script = "sed -E 's/^((flags|[Ff]eatures|isa).*: ).*/\\1none/' /proc/cpuinfo >\"$1/cpuinfo\" && \
         mount --bind \"$1/cpuinfo\" /proc/cpuinfo && rm \"$1/cpuinfo\" && shift && exec \"$@\"";
     let place =
         |run: Run| run.current_dir(stage.bundle.path()).env("TMPDIR", stage.bundle.path().to_str().unwrap());
@@ -248,6 +279,7 @@ fn main() -> ExitCode {
         .needs(fit, "a_failed_export_loses_nothing", a_failed_export_loses_nothing)
         .needs(fit, "a_damaged_archive_is_refused", a_damaged_archive_is_refused)
         .needs(fit, "an_archive_of_a_user_namespace_goes_on", an_archive_of_a_user_namespace_goes_on)
+        .needs(fit, "an_archive_knows_of_a_terminal", an_archive_knows_of_a_terminal)
         .needs(tracking, "pre_dumps_are_in_the_archive", || pre_dumps_are_in_the_archive(|_| {}))
         .needs(tracking, "pre_dumps_of_a_user_namespace_are", || {
             pre_dumps_are_in_the_archive(with_user_namespace)

@@ -30,6 +30,11 @@ fn a_count_goes_on_and_memory_is_the_same() -> Outcome {
     let memory = stage.ask("");
     assert_eq!((&memory["writes"], &memory["intact"]), (&1.into(), &true.into()));
     assert_same(&after, &before, "restored");
+    // Clocks go on, for whoever joins it too.
+    let joined = stage.does(&["exec", stage.id(), "/bin/probe", "report"]).json::<Value>()?;
+    let offsets = &after["report"]["time_offsets"];
+    assert!(offsets.is_object(), "{offsets}");
+    assert_eq!(&joined["time_offsets"], offsets);
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
     Ok(())
@@ -286,7 +291,14 @@ fn options_are_heard() -> Outcome {
         &["--manage-cgroups-mode", "ignore", "--empty-ns", "network", "--auto-dedup"],
     ]
     .concat();
+    let blocks = || -> u64 {
+        let entries = std::fs::read_dir(stage.images("images")).unwrap().map(Result::unwrap);
+        let pages = entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with("pages-"));
+        pages.map(|entry| std::os::unix::fs::MetadataExt::blocks(&entry.metadata().unwrap())).sum()
+    };
+    let before = blocks();
     stage.restores("images", &restore);
+    assert!(blocks() < before / 2, "memory is used up: {} of {before} blocks", blocks());
     assert_eq!(stage.ask("")["intact"], true);
     assert!(
         std::fs::read_to_string(format!("{work}/restore.log"))?.contains("Restore finished successfully")

@@ -9,8 +9,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use common::keeping::{self, Checkpoint, LITTLE, UNLOCKED, free_port, keeping};
 use common::{Outcome, Stage, Typed, corten, eventually, group_of};
-use corten_oci::{Hook, Hooks};
-use corten_testkit::{Requirement, patience};
+use corten_oci::{Hook, Hooks, Mount};
+use corten_testkit::{Failed, Requirement, patience};
 use serde_json::Value;
 
 /// A container of busybox whose shell runs this, and says so in a file when it is ready.
@@ -66,6 +66,30 @@ fn connections_can_be_left_out_of_busybox() -> Outcome {
     stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--tcp-close"]);
     stage.restores("images", &["--tcp-close"]);
     eventually("wait for the client's end", || says(&stage, "pidof nc || echo none") == "none");
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// One that is in a queue of the kernel's is nobody's, and can be left out.
+fn connections_that_nobody_took_can_be_left_out() -> Outcome {
+    let stage = Stage::new(|spec| {
+        spec.process.as_mut().unwrap().args = keeping::words(&["/bin/probe", "queue"]);
+    });
+    stage.does(&["run", "--detach", stage.id()]);
+    eventually("wait for the connection", || {
+        let read = stage.does(&["exec", stage.id(), "/bin/probe", "read", "/proc/net/tcp"]);
+        read.stdout.matches(" 01 ").count() == 2
+    });
+    let images = stage.images("refused");
+    let command =
+        ["checkpoint", UNLOCKED[0], UNLOCKED[1], "--tcp-established", "--image-path", &images, stage.id()];
+    let said = stage.corten(&command).output()?.code(1)?.stderr;
+    assert!(said.contains("In-flight connection"), "{said}");
+    assert_eq!(stage.status(), "running");
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--tcp-established", "--tcp-skip-in-flight"]);
+    stage.restores("images", &["--tcp-established"]);
+    assert_eq!(stage.status(), "running");
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
     Ok(())
@@ -196,7 +220,7 @@ fn groups_are_restored_strictly() -> Outcome {
     Ok(())
 }
 
-/// What the first life was told of is told of the second: its socket for readiness, its annotations and when it was made.
+/// What the first life was told of is told of the second: its socket for readiness and its annotations. It is a new container.
 fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
     let stage = keeping(LITTLE, |spec| {
         spec.annotations.insert("org.example.kept".to_owned(), "yes".to_owned());
@@ -211,6 +235,9 @@ fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
         let asked = ["exec", stage.id(), "/bin/probe", "ask", common::keeping::SOCKET, ""];
         stage.corten(&asked).output().unwrap().status.success()
     });
+    let created =
+        |stage: &Stage| stage.does(&["state", stage.id()]).json::<Value>().unwrap()["created"].to_string();
+    let first = created(&stage);
     stage.checkpoints("images", &UNLOCKED);
     let images = stage.images("images");
     let restore = ["restore", "--detach", "--image-path", &images, stage.id()];
@@ -236,7 +263,37 @@ fn a_life_goes_on_with_what_was_said_of_it() -> Outcome {
     told(&["restore", "--detach", "--import", &archive, stage.id()])?;
     let state: Value = stage.does(&["state", stage.id()]).json()?;
     assert_eq!(state["annotations"]["org.example.kept"], "yes");
+    assert_eq!(state["bundle"].as_str(), stage.bundle.path().to_str());
+    assert!(created(&stage) > first, "as with runc");
     assert_eq!(stage.ask("")["intact"], true);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// Somebody's own mount where the directory of that socket would be is theirs, from a bundle and from an archive.
+fn a_mount_in_the_place_of_the_socket_stays() -> Outcome {
+    let mut stage = keeping(LITTLE, |_| {});
+    let own = stage.bundle.path().join("own/notify");
+    fs::create_dir_all(&own)?;
+    fs::write(own.join("mine"), "mine")?;
+    stage.bundle.spec.mounts.push(Mount {
+        destination: "/run/notify".to_owned(),
+        typ: Some("bind".to_owned()),
+        source: own.to_str().map(str::to_owned),
+        options: vec!["bind".to_owned()],
+        ..Mount::default()
+    });
+    stage.bundle.write()?;
+    stage.starts();
+    let is_there = || stage.does(&["exec", stage.id(), "/bin/probe", "read", "/run/notify/mine"]);
+    stage.checkpoints("images", &UNLOCKED);
+    stage.restores("images", &[]);
+    is_there();
+    let archive = stage.images("archive");
+    stage.does(&["checkpoint", UNLOCKED[0], UNLOCKED[1], "--export", &archive, stage.id()]);
+    stage.does(&["restore", "--detach", "--import", &archive, stage.id()]);
+    is_there();
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
     Ok(())
@@ -280,6 +337,90 @@ fn hooks_outside_run_again() -> Outcome {
     Ok(())
 }
 
+/// A program at the terminal of the shell that started its container goes on at that where it is restored.
+fn a_job_goes_on_at_its_terminal() -> Outcome {
+    let stage = Stage::busybox(|spec| {
+        let process = spec.process.as_mut().unwrap();
+        let script = "n=0; while :; do n=$((n+1)); echo count $n; sleep 0.1; done";
+        process.args = ["sh", "-c", script].map(str::to_owned).to_vec();
+        process.terminal = false;
+        spec.root.as_mut().unwrap().readonly = false;
+    });
+    let (images, state) = (stage.images("images"), stage.state());
+    let program = format!("{} --root {}", corten().display(), state.display());
+    let (bundle, id) = (stage.bundle.path().display(), stage.id());
+    let [lock, skip] = UNLOCKED;
+    // One open file, as a shell has it: CRIU fails where there are several of the same terminal.
+    let script = format!(
+        "exec <&2 >&2; cd {bundle}; {program} run --detach {id}; read go; \
+         {program} checkpoint {lock} {skip} --shell-job --image-path {images} {id} && echo saved; read go; \
+         {program} restore --detach --shell-job --image-path {images} {id} && echo restored; read go; \
+         {program} delete --force {id}; echo done"
+    );
+    let mut typed = Typed::new(&keeping::words(&["sh", "-c", &script]), stage.bundle.path());
+    typed.until("count 3");
+    typed.types(b"\n");
+    typed.until("saved");
+    let last = typed.seen.rsplit("count ").next().unwrap().split_whitespace().next().unwrap();
+    let next = last.parse::<u32>()? + 2;
+    typed.seen.clear();
+    typed.types(b"\n");
+    typed.until("restored");
+    typed.until(&format!("count {next}"));
+    assert!(!typed.seen.contains("count 1\r"), "it does not begin anew: {:?}", typed.seen);
+    typed.types(b"\n");
+    typed.until("done");
+    assert!(typed.child.wait()?.success());
+    stage.nothing_is_left();
+    Ok(())
+}
+
+/// A datagram socket of the container's is connected to the host's again, whose place it knows by the same name.
+fn a_socket_outside_is_found_again() -> Outcome {
+    let mut stage = Stage::new(|_| {});
+    let place = stage.bundle.path().join("sockets");
+    fs::create_dir(&place)?;
+    let (place, name) = (place.to_str().unwrap(), place.join("log").to_str().unwrap().to_owned());
+    let spec = &mut stage.bundle.spec;
+    spec.process.as_mut().unwrap().args = keeping::words(&["/bin/probe", "count", &name]);
+    // CRIU looks for the other end in the container's network namespace.
+    spec.linux.as_mut().unwrap().namespaces.retain(|namespace| namespace.typ != "network");
+    spec.mounts.push(Mount {
+        destination: place.to_owned(),
+        typ: Some("bind".to_owned()),
+        source: Some(place.to_owned()),
+        options: vec!["bind".to_owned()],
+        ..Mount::default()
+    });
+    stage.bundle.write()?;
+    let listener = std::os::unix::net::UnixDatagram::bind(&name)?;
+    listener.set_read_timeout(Some(patience(20)))?;
+    let hear = || -> Result<u32, Failed> {
+        let mut buffer = [0; 16];
+        let length = listener.recv(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).parse()?)
+    };
+    stage.does(&["run", "--detach", stage.id()]);
+    assert_eq!(hear()?, 1);
+    let images = stage.images("refused");
+    let command = ["checkpoint", UNLOCKED[0], UNLOCKED[1], "--image-path", &images, stage.id()];
+    let said = stage.corten(&command).output()?.code(1)?.stderr;
+    assert!(said.contains("External socket is used"), "{said}");
+    assert_eq!(hear()?, 2, "it goes on");
+    stage.checkpoints("images", &[UNLOCKED[0], UNLOCKED[1], "--ext-unix-sk"]);
+    listener.set_nonblocking(true)?;
+    let mut last = 2;
+    while let Ok(number) = hear() {
+        last = number;
+    }
+    listener.set_nonblocking(false)?;
+    stage.restores("images", &["--ext-unix-sk"]);
+    assert_eq!(hear()?, last + 1);
+    stage.does(&["delete", "--force", stage.id()]);
+    stage.nothing_is_left();
+    Ok(())
+}
+
 /// Whoever waits at a terminal sees how much of a large container is saved, and for how long it stood still.
 fn a_terminal_is_told_how_far_it_is() -> Outcome {
     let stage = keeping(80 << 20, |_| {});
@@ -310,6 +451,11 @@ fn main() -> ExitCode {
     common::suite(&[])
         .needs(&busybox, "locks_and_links_come_back_of_busybox", locks_and_links_come_back_of_busybox)
         .needs(&busybox, "connections_can_be_left_out_of_busybox", connections_can_be_left_out_of_busybox)
+        .needs(
+            &busybox,
+            "connections_that_nobody_took_can_be_left_out",
+            connections_that_nobody_took_can_be_left_out,
+        )
         .needs(&with("nft"), "connections_are_locked_by_nftables", || connections_are_locked("nftables"))
         .needs(&with("iptables-restore"), "connections_are_locked_by_iptables", || {
             connections_are_locked("iptables")
@@ -317,7 +463,10 @@ fn main() -> ExitCode {
         .needs(&criu, "memory_goes_to_a_server", memory_goes_to_a_server)
         .needs(&criu, "an_existing_pid_namespace_is_joined", an_existing_pid_namespace_is_joined)
         .needs(&criu, "groups_are_restored_strictly", groups_are_restored_strictly)
+        .needs(&busybox, "a_job_goes_on_at_its_terminal", a_job_goes_on_at_its_terminal)
+        .needs(&criu, "a_socket_outside_is_found_again", a_socket_outside_is_found_again)
         .needs(&criu, "a_terminal_is_told_how_far_it_is", a_terminal_is_told_how_far_it_is)
+        .needs(&criu, "a_mount_in_the_place_of_the_socket_stays", a_mount_in_the_place_of_the_socket_stays)
         .needs(&criu, "hooks_outside_run_again", hooks_outside_run_again)
         .needs(&criu, "a_life_goes_on_with_what_was_said_of_it", a_life_goes_on_with_what_was_said_of_it)
         .run()

@@ -133,13 +133,14 @@ fn joined_maps(config: &Config) -> Option<IdMaps> {
     (said && !config.namespaces().is_new(Namespace::User)).then_some(IdMaps { users, groups })
 }
 
-/// Plans a program that joins a running container.
+/// Plans a program that joins a running container. `own_clocks` tells of a time namespace that the configuration need not know of.
 pub(crate) fn exec(
     config: &Config,
     id: &Id,
     process: Process,
     group: Option<&Group>,
     init: OwnedFd,
+    own_clocks: bool,
 ) -> Result<Plan> {
     let namespaces = config.namespaces();
     if !namespaces.contains(Namespace::Mount) {
@@ -148,7 +149,10 @@ pub(crate) fn exec(
     let attributes = process.attributes_in(config);
     let mut fds = descriptors(&process.stdio, &process.preserve_fds, process.terminal)?;
     let cgroup = group.map(Group::clone_target).transpose()?.flatten();
-    let kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();
+    let mut kinds: Kinds = namespaces.iter().map(|(kind, _)| kind_of(kind)).collect();
+    if own_clocks {
+        kinds |= Kinds::TIME;
+    }
     let [before, after] = attributes.cpu_affinity.as_ref().map(cpus).transpose()?.unwrap_or_default();
     let bootstrap = Bootstrap {
         oom_score_adj: attributes.oom_score_adj,
@@ -223,6 +227,11 @@ pub(crate) fn standard_files(stdio: &Stdio) -> Result<[OwnedFd; 3]> {
             [copy(stdin.as_fd())?, copy(stdout.as_fd())?, copy(stderr.as_fd())?]
         }
     })
+}
+
+/// A copy of the standard input that is asked for.
+pub(crate) fn standard_input(stdio: &Stdio) -> Result<OwnedFd> {
+    standard_files(stdio).map(|[input, ..]| input)
 }
 
 /// What standard files are, as links under `/proc/PID/fd`.

@@ -84,6 +84,7 @@ fn begin(
     let waits = gate.is_some();
     let state = container.oci_state_of(&saved.config, "creating", None);
     let console = process.console_socket.take();
+    saved.facts.terminal = process.terminal;
     let plan = plan::create(&saved.config, &container.id, process, group, gate, state)?;
     saved.facts.descriptors = plan::links_of(plan.fds.standard());
     let mut conversation = ready.order(plan.fds, plan.payload)?;
@@ -240,6 +241,12 @@ pub(crate) fn poststart(container: &Handle, saved: &Saved, pidfd: &OwnedFd) -> R
     })
 }
 
+/// Whether a process has another time namespace than this one: a restored one has, whatever its configuration says.
+fn has_own_clocks(pid: i32) -> bool {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/time")).ok();
+    namespace(&pid.to_string()).is_some_and(|its| namespace("thread-self").is_some_and(|own| own != its))
+}
+
 /// Starts a further program in a running container.
 pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let saved = container.refresh()?;
@@ -252,7 +259,8 @@ pub(crate) fn exec(container: &Handle, mut process: Process) -> Result<Begun> {
     let ready = Ready::start(&container.home.launcher)?;
     let group = cgroup::to_join(&saved, ready.pid(), &process.sub_cgroups)?;
     let console = process.console_socket.take();
-    let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd)?;
+    let own_clocks = saved.facts.init.is_some_and(|init| has_own_clocks(init.pid));
+    let plan = plan::exec(&saved.config, &container.id, process, group.as_ref(), pidfd, own_clocks)?;
     let mut conversation = ready.order(plan.fds, plan.payload)?;
     plan.attach.carry_out(group.as_ref(), conversation.pid())?;
     rdt::attach(&saved, conversation.pid())?;

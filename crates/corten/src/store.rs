@@ -57,6 +57,9 @@ pub(crate) struct Facts {
     /// puts others in the place of pipes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) descriptors: Vec<String>,
+    /// Whether its first program has a terminal of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) terminal: bool,
     /// How often the configuration was changed.
     changes: u32,
 }
@@ -221,6 +224,7 @@ impl Store {
             unit: None,
             host_ends: Vec::new(),
             descriptors: Vec::new(),
+            terminal: false,
             changes: 0,
         };
         self.write(&config_name(0), &config)?;

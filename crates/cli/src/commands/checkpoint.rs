@@ -46,7 +46,7 @@ pub struct Checkpoint {
     /// Give deleted files that have other names a name again
     #[arg(long)]
     link_remap: bool,
-    /// Save Unix sockets that are connected to a process outside
+    /// Save Unix datagram sockets that are connected to a named one outside
     #[arg(long)]
     ext_unix_sk: bool,
     /// Save a container whose session or terminal is the caller's
@@ -134,6 +134,11 @@ impl Checkpoint {
             request = request.network_lock(NetworkLock::try_from(method.as_str())?);
         }
         if let Some(status) = status {
+            if !self.lazy_pages {
+                return Err(error::Error::usage(
+                    "--status-fd is told when memory is served: it needs --lazy-pages",
+                ));
+            }
             request = request.status_fd(status);
         }
         Ok(request)

@@ -56,7 +56,7 @@ pub struct Restore {
     /// Restore established TCP connections closed
     #[arg(long, conflicts_with = "tcp_established")]
     tcp_close: bool,
-    /// Restore Unix sockets that were connected to a process outside
+    /// Connect Unix datagram sockets again that were connected to one outside
     #[arg(long)]
     ext_unix_sk: bool,
     /// Put the processes into the caller's session
@@ -135,7 +135,7 @@ impl Restore {
         &self,
         globals: &Globals,
         import: Option<&Import>,
-        notify: Option<&Path>,
+        shown: Option<&Path>,
     ) -> Result<(Config, Console)> {
         if let Some(Import { archive, .. }) = import {
             if globals.cgroup_manager() != CgroupManager::Cgroupfs || globals.rootless != Rootless::Auto {
@@ -146,14 +146,16 @@ impl Restore {
             }
             let doing = || format!("find {}", self.bundle.display());
             let mut config = archive.config(&std::path::absolute(&self.bundle).doing(doing)?)?;
-            if let Some(directory) = notify {
+            if let Some(directory) = shown {
                 config = notify_socket::show_again(config, directory)?;
             }
             let console = bundle::console(archive.terminal(), self.detach, self.console_socket.as_deref())?;
             return Ok((config, console));
         }
         let (spec, config) = bundle::configure(globals, &self.bundle, self.no_pivot, false, |spec| {
-            notify.iter().for_each(|directory| notify_socket::add_to(spec, directory));
+            // What the configuration has in its place is its own.
+            let own = spec.mounts.iter().any(|mount| mount.destination == notify_socket::INSIDE);
+            shown.iter().filter(|_| !own).for_each(|directory| notify_socket::show(spec, directory));
         })?;
         let process =
             spec.process.as_ref().ok_or_else(|| bundle::no_process(&self.bundle.join("config.json")))?;
@@ -173,7 +175,13 @@ pub fn run(globals: &Globals, runtime: &Runtime, arguments: &Restore) -> Result<
     }
     let images = arguments.images(import.as_ref())?;
     let notify = notify_socket::directory(runtime, &id);
-    let shown = notify_socket::is_in(&images).then(|| notify_socket::place(runtime, &id));
+    let shown = match &import {
+        Some(Import { archive, .. }) => {
+            notify_socket::is_of(&archive.config(Path::new("/"))?, &archive.id()?)
+        }
+        None => notify_socket::is_in(&images),
+    };
+    let shown = shown.then(|| notify_socket::place(runtime, &id));
     let (config, console) = arguments.configuration(globals, import.as_ref(), shown.as_deref())?;
     let request = arguments.request(console, &images)?;
     let pidfd_socket = arguments.pidfd_socket.as_deref().map(sockets::open).transpose()?;

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Instant;
 
+use corten_testkit::patience;
+use rustix::event::{PollFd, PollFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::{LocalModes, Winsize};
 
@@ -32,10 +35,15 @@ impl Typed {
         Self { master, child, seen: String::new() }
     }
 
-    /// Reads until this was printed.
+    /// Reads until this was printed, which must not take long: what is printed may have no end.
     pub fn until(&mut self, wanted: &str) {
         let mut buffer = [0; 1024];
+        let start = Instant::now();
         while !self.seen.contains(wanted) {
+            let left = patience(30).saturating_sub(start.elapsed());
+            let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
+            let ready = rustix::event::poll(&mut ready, Some(&left.try_into().unwrap())).unwrap();
+            assert!(ready > 0 && !left.is_zero(), "{wanted:?} is not in {:?} in time", self.seen);
             match rustix::io::read(&self.master, &mut buffer) {
                 Ok(count) if count > 0 => self.seen += &String::from_utf8_lossy(&buffer[..count]),
                 other => panic!("{wanted:?} is not in {:?}: {other:?}", self.seen),

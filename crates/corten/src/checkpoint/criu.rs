@@ -58,6 +58,8 @@ impl Directory {
 pub(super) struct Setting {
     /// Whether it stays in the caller's session.
     pub(super) callers_session: bool,
+    /// Its standard input, which is where it takes a terminal of the caller's from; by default nothing.
+    pub(super) input: Option<OwnedFd>,
     /// A session keyring that it, and what it restores, gets.
     pub(super) keyring: Option<Keyring>,
     /// A directory that it finds as a mount of itself, in a mount namespace of its own.
@@ -128,7 +130,7 @@ impl<'a> Criu<'a> {
 
     /// Asks the one that is to serve; none where it does not answer that.
     fn served_version(&mut self) -> Result<Option<Version>> {
-        let serving = self.start(Ready::start(self.launcher)?, &Setting::default(), Vec::new())?;
+        let serving = self.start(Ready::start(self.launcher)?, &mut Setting::default(), Vec::new())?;
         let request = Request { kind: Kind::Version.into(), keep_open: Some(true), ..Request::default() };
         let answer: corten_criu::Result<_> = serving.conversation.ask(&request, None, |_| Ok(()));
         match answer.ok().and_then(|answer| answer.version).map(Version::try_from) {
@@ -197,7 +199,7 @@ impl<'a> Criu<'a> {
     fn serving(&mut self) -> Result<Serving> {
         match self.serving.take() {
             Some(serving) => Ok(serving),
-            None => self.start(Ready::start(self.launcher)?, &Setting::default(), Vec::new()),
+            None => self.start(Ready::start(self.launcher)?, &mut Setting::default(), Vec::new()),
         }
     }
 
@@ -241,10 +243,13 @@ impl<'a> Criu<'a> {
     }
 
     /// Starts CRIU as the server of one request; `inherited` are its descriptors from 4 on.
-    fn start(&self, ready: Ready, setting: &Setting, inherited: Vec<OwnedFd>) -> Result<Serving> {
+    fn start(&self, ready: Ready, setting: &mut Setting, inherited: Vec<OwnedFd>) -> Result<Serving> {
         let (conversation, socket) =
             Conversation::pair().map_err(|error| Error::new(ErrorKind::System, error.to_string()))?;
-        let (said, stdio) = standard_files()?;
+        let (said, mut stdio) = standard_files()?;
+        if let Some(input) = setting.input.take() {
+            stdio[0] = input;
+        }
         let inherited: Vec<_> = std::iter::once(socket).chain(inherited).collect();
         let program = self.program(&["swrk", "3"], inherited.len(), setting);
         let (process, directories) = ready.become_program(Descriptors::new(stdio, inherited), program)?;
@@ -269,7 +274,7 @@ impl Prepared<'_> {
         on: impl FnMut(Event) -> Result<()>,
     ) -> Result<Response> {
         setting.directories = order.directories().map(|directory| directory.path.clone()).collect();
-        self.criu.start(self.ready, &setting, inherited)?.carry_out(order, on)
+        self.criu.start(self.ready, &mut setting, inherited)?.carry_out(order, on)
     }
 }
 

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use corten_cgroups::Group;
 use corten_criu::rpc::{self, Features, Kind, Options, PageServer};
-use corten_criu::{DumpStats, Event, Version};
+use corten_criu::{DumpStats, Event, Step, Version};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use super::criu::{Criu, Directory, LOG_LEVEL, Order, number};
 use super::options::{CgroupMode, Checkpoint, Cost, NetworkLock, Progress};
-use super::{mounts, processes};
+use super::{labels, mounts, processes};
 use crate::handle::Handle;
 use crate::store::{Saved, SavedInit};
 use crate::{Config, Error, ErrorKind, Namespace, Result, Status, child, plan};
@@ -71,6 +71,7 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let told = describe(&saved, init, group.as_ref(), &mut options)?;
     if !request.pre_dump {
         write_descriptors(&images, &told)?;
+        remove_network(&images)?;
     }
     let mut progress = Watch::new(&mut request, &images, init, group.as_ref());
     let kind = if request.pre_dump { Kind::PreDump } else { Kind::Dump };
@@ -79,7 +80,13 @@ pub(crate) fn checkpoint(container: &Handle, mut request: Checkpoint<'_>) -> Res
     let pidfd = init.pidfd()?;
     // Who fetches the memory may take long, and nothing of the container changes any more.
     let lock = if request.lazy_pages { None } else { Some(lock) };
-    let done = criu.save(order, |event| progress.take(event));
+    let done = criu.save(order, |event| match event {
+        // Where it fails now, CRIU lets the container go on.
+        Event::Step { step: Step::PostDump, .. } => {
+            labels::check_saved(init.pid, &images.path, &saved.config)
+        }
+        event => progress.take(event),
+    });
     if let Err(error) = done {
         go_on(group.as_ref(), paused);
         return Err(error);
@@ -191,10 +198,12 @@ fn check_parent(request: &Checkpoint<'_>, images: &Directory) -> Result<()> {
         )));
     }
     let place = images.path.join(parent);
-    if place.is_dir() {
-        Ok(())
-    } else {
-        Err(Error::invalid(format!("parent-path: {} is no directory", place.display())))
+    match place.canonicalize() {
+        Ok(path) if path == images.path => {
+            Err(Error::invalid(format!("parent-path: {} are the images themselves", place.display())))
+        }
+        Ok(path) if path.is_dir() => Ok(()),
+        _ => Err(Error::invalid(format!("parent-path: {} is no directory", place.display()))),
     }
 }
 
@@ -350,6 +359,23 @@ pub(super) fn config_file(config: &Config) -> Result<Option<String>> {
     }
 }
 
+/// Removes the network interfaces of an earlier checkpoint into the same directory: where this one has none, they would be taken for
+/// its own.
+fn remove_network(images: &Directory) -> Result<()> {
+    let doing = |error| Error::io(format!("remove old images in {}", images.path.display()), error);
+    for entry in std::fs::read_dir(&images.path).map_err(doing)? {
+        let entry = entry.map_err(doing)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(NETWORK) && name.ends_with(".img") {
+            std::fs::remove_file(entry.path()).map_err(doing)?;
+        }
+    }
+    Ok(())
+}
+
+/// How the names of images of network interfaces begin.
+pub(super) const NETWORK: &str = "netdev-";
+
 fn write_descriptors(images: &Directory, told: &[String]) -> Result<()> {
     let doing = |error| Error::io(format!("write {}", images.path.join(DESCRIPTORS).display()), error);
     let text = serde_json::to_vec(told).map_err(|error| doing(std::io::Error::from(error)))?;
@@ -395,7 +421,7 @@ impl<'a, 'b> Watch<'a, 'b> {
         match event {
             Event::Quiet => self.tell_now(),
             // Only a CRIU that was not given the descriptor tells of it.
-            Event::Step { step: corten_criu::Step::StatusReady, .. } => {
+            Event::Step { step: Step::StatusReady, .. } => {
                 if let Some(status) = self.status.take() {
                     rustix::io::write(&status, &[0])
                         .map_err(|errno| Error::io("write to the status descriptor", errno))?;

@@ -1,4 +1,4 @@
-//! Descriptors that a restore takes the place of: namespaces that exist, and standard files.
+//! Descriptors that take the place of what was saved: of namespaces that exist, and standard files.
 
 use std::os::fd::OwnedFd;
 

@@ -5,6 +5,7 @@ mod criu;
 mod dump;
 mod inherited;
 mod labels;
+mod lent;
 mod mounts;
 mod options;
 mod processes;

@@ -28,12 +28,22 @@ pub(super) fn refuse(config: &Config) -> Result<()> {
             mount.destination
         )));
     }
+    for kind in [Namespace::User, Namespace::Mount, Namespace::Cgroup] {
+        if let Some(path) = config.namespaces().path_of(kind) {
+            return Err(Error::unsupported(format!(
+                "CRIU cannot restore into the existing {kind} namespace {}",
+                path.display()
+            )));
+        }
+    }
     let refused = [
+        (deadline(config), "the scheduling policy SCHED_DEADLINE (process.scheduler)"),
         (config.no_pivot_root(), "a container whose root was changed without pivot_root(2) (--no-pivot)"),
         (config.landlock().is_some(), "what Landlock forbids (org.corten.process.landlock)"),
         (notifies(config), "a seccomp filter with an agent (linux.seccomp.listenerPath)"),
         (config.io_priority().is_some(), "an I/O priority (process.ioPriority)"),
         (config.memory_policy().is_some(), "a memory policy (linux.memoryPolicy)"),
+        (odd_names(config), "a veth pair whose names have one of []:@ in them"),
         (!config.net_devices().is_empty(), "network devices of the host (linux.netDevices)"),
         (
             made_outside(config),
@@ -50,9 +60,31 @@ fn notifies(config: &Config) -> bool {
     config.seccomp_listener() || config.seccomp().is_some_and(|seccomp| seccomp.listener_path.is_some())
 }
 
+fn deadline(config: &Config) -> bool {
+    config.scheduler().is_some_and(|scheduler| scheduler.policy == "SCHED_DEADLINE")
+}
+
+/// Whether CRIU can be told of an interface of this name.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['[', ']', ':', '@'])
+}
+
+fn odd_names(config: &Config) -> bool {
+    let host =
+        |network: &Network| network.host_interface_name.is_empty() || is_plain(&network.host_interface_name);
+    config
+        .networks()
+        .iter()
+        .filter(|network| is_veth(network))
+        .any(|network| !is_plain(&network.name) || !host(network))
+}
+
+fn is_veth(network: &Network) -> bool {
+    network.kind == NetworkKind::Veth
+}
+
 /// Whether there are interfaces or routes that are in no images: CRIU leaves an existing namespace as it is.
 fn made_outside(config: &Config) -> bool {
-    let is_veth = |network: &Network| network.kind == NetworkKind::Veth;
     let made = config.networks().iter().any(is_veth) || !config.routes().is_empty();
     made && !config.namespaces().is_new(Namespace::Net)
 }

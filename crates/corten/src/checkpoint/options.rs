@@ -12,7 +12,7 @@ use crate::{Error, Result, Stdio};
 pub enum CgroupMode {
     /// Groups that the container has made inside its own come back with their properties; those that are there keep theirs.
     Soft,
-    /// All groups come back with all their properties, which take the place of the configuration's limits.
+    /// All groups come back with the properties that CRIU knows; limits of the configuration count more.
     Full,
     /// As `Full`, and none of the groups may be there before.
     Strict,
@@ -209,7 +209,7 @@ impl<'a> Checkpoint<'a> {
         self
     }
 
-    /// Saves Unix sockets that are connected to a process outside; for it the connection ends.
+    /// Saves Unix datagram sockets that are connected to one outside which has a name. Streams cannot be saved.
     pub fn external_unix_sockets(mut self, yes: bool) -> Self {
         self.external_unix_sockets = yes;
         self
@@ -355,7 +355,7 @@ impl Restore {
         self
     }
 
-    /// Restores Unix sockets that were connected to a process outside.
+    /// Connects Unix datagram sockets again that were connected to one outside.
     pub fn external_unix_sockets(mut self, yes: bool) -> Self {
         self.external_unix_sockets = yes;
         self

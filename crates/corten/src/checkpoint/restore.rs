@@ -1,10 +1,7 @@
 //! Bringing a container back.
 
-use std::fs::Permissions;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 
 use corten_cgroups::Group;
@@ -15,10 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::criu::{Criu, Directory, LOG_LEVEL, Order, Prepared, Setting};
-use super::dump::{cgroup_mode, config_file, empties, network_bit};
+use super::dump::{NETWORK, cgroup_mode, config_file, empties, network_bit};
 use super::inherited::Inherited;
 use super::options::{CgroupMode, Restore};
-use super::{labels, mounts};
+use super::{labels, lent, mounts};
 use crate::child::{self, Started};
 use crate::handle::Handle;
 use crate::launch::Ready;
@@ -53,7 +50,10 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     let mut inherited = Inherited::default();
     inherited.namespaces(&saved.config, &mut options)?;
     saved.facts.descriptors = inherited.standard_files(&request, &images)?;
-    let _open = open_to(&saved.config, &images)?;
+    let _lent = match saved.config.namespaces().is_new(Namespace::User) {
+        true => lent::lend(&images.path, host_root(saved.config.gid_mappings()))?,
+        false => Vec::new(),
+    };
     let prepared = criu.prepare()?;
     let crius = prepared.pid();
     let group = cgroup::make_around(
@@ -66,6 +66,7 @@ pub(crate) fn restore(container: &Handle, mut request: Restore) -> Result<(Arc<S
     let console = request.console_socket.take();
     let mut restoring = Restoring {
         container,
+        crius,
         saved,
         group,
         lock: Some(lock),
@@ -97,17 +98,9 @@ fn check(request: &Restore, config: &Config) -> Result<()> {
         return Err(Error::new(ErrorKind::PermissionDenied, "restore needs root, as CRIU does"));
     }
     mounts::refuse(config)?;
-    labels::check(request.lsm_profile.as_deref(), request.lsm_mount_context.as_deref())?;
-    for kind in [Namespace::User, Namespace::Mount, Namespace::Cgroup] {
-        if let Some(path) = config.namespaces().path_of(kind) {
-            return Err(Error::unsupported(format!(
-                "CRIU cannot restore into the existing {kind} namespace {}",
-                path.display()
-            )));
-        }
-    }
+    labels::check(request.lsm_profile.as_deref(), request.lsm_mount_context.as_deref(), config)?;
     for (container, host) in &request.veths {
-        if [container, host].iter().any(|name| name.is_empty() || name.contains(['[', ']', ':', '@'])) {
+        if ![container, host].iter().all(|name| mounts::is_plain(name)) {
             return Err(Error::invalid(format!("{container:?} and {host:?} are no names of a veth pair")));
         }
         if config.networks().iter().any(|network| network.name == *container) {
@@ -168,7 +161,7 @@ fn veth((container, host): &(String, String)) -> String {
 fn has_network(images: &Directory) -> Result<bool> {
     let doing = |error| Error::io(format!("read the directory {}", images.path.display()), error);
     for entry in std::fs::read_dir(&images.path).map_err(doing)? {
-        if entry.map_err(doing)?.file_name().as_bytes().starts_with(b"netdev-") {
+        if entry.map_err(doing)?.file_name().as_bytes().starts_with(NETWORK.as_bytes()) {
             return Ok(true);
         }
     }
@@ -190,61 +183,6 @@ fn manages(request: &Restore, config: &Config) -> bool {
     config.cgroup().managed && request.cgroups != Some(CgroupMode::Ignore)
 }
 
-/// A directory whose group and mode are put back.
-struct Lent {
-    directory: std::fs::File,
-    gid: u32,
-    mode: u32,
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Err(error) = hand_over(&self.directory, self.gid, self.mode) {
-            tracing::warn!("put the group and the mode of the images' directory back: {error}");
-        }
-    }
-}
-
-/// CRIU opens some images as root of the container's user namespace, who must be able to search their directory meanwhile, and
-/// those of the pre-dumps before.
-fn open_to(config: &Config, images: &Directory) -> Result<Vec<Lent>> {
-    let mut lent = Vec::new();
-    if !config.namespaces().is_new(Namespace::User) {
-        return Ok(lent);
-    }
-    let (mut directory, mut rights) = (images.path.clone(), 0o010);
-    loop {
-        lent.extend(lend(&directory, host_root(config.gid_mappings()), rights)?);
-        directory.push("parent");
-        // This one CRIU opens as such.
-        rights = 0o050;
-        // One that is its own parent has too many links in its path sometime.
-        if !directory.is_dir() {
-            return Ok(lent);
-        }
-    }
-}
-
-/// Gives a group rights on a directory, where not everybody has them.
-fn lend(path: &Path, gid: u32, rights: u32) -> Result<Option<Lent>> {
-    let doing = |error| Error::io(format!("open {} to the container's root", path.display()), error);
-    let directory = std::fs::File::open(path).map_err(doing)?;
-    let status = directory.metadata().map_err(doing)?;
-    if status.mode() & (rights >> 3) == rights >> 3 {
-        return Ok(None);
-    }
-    let lent = Lent { directory, gid: status.gid(), mode: status.mode() & 0o7777 };
-    hand_over(&lent.directory, gid, (lent.mode & !0o070) | rights).map_err(doing)?;
-    Ok(Some(lent))
-}
-
-/// Gives a directory a group and a mode. They come one after the other: no other group gets in meanwhile.
-fn hand_over(directory: &std::fs::File, gid: u32, mode: u32) -> std::io::Result<()> {
-    directory.set_permissions(Permissions::from_mode(mode & !0o070))?;
-    std::os::unix::fs::fchown(directory, None, Some(gid))?;
-    directory.set_permissions(Permissions::from_mode(mode))
-}
-
 /// The container's root as the host knows it.
 fn host_root(mappings: &[oci::IdMapping]) -> u32 {
     mappings.iter().find(|mapping| mapping.container_id == 0).map_or(0, |mapping| mapping.host_id)
@@ -253,6 +191,8 @@ fn host_root(mappings: &[oci::IdMapping]) -> u32 {
 /// A restore under way.
 struct Restoring<'a> {
     container: &'a Handle,
+    /// CRIU's process.
+    crius: i32,
     saved: Saved,
     group: Option<Group>,
     /// Held until the first process is known.
@@ -298,8 +238,13 @@ impl Restoring<'_> {
         let externals = mounts::externals(&config, &hierarchies, &mounts::points(&own));
         options.external_mounts = mounts::on_restore(&externals, !config.mask_paths().is_empty());
         options.inherit_fds = inherited.keys;
+        // A shell's job gets the caller's terminal again. Any other is the container's own, and has lost its other end.
+        let input = request.shell_job.then(|| plan::standard_input(&request.stdio)).transpose()?;
+        let input = input.filter(|input| rustix::termios::isatty(input));
+        options.orphan_pts_master = Some(input.is_none());
         let setting = Setting {
             callers_session: request.shell_job,
+            input,
             keyring: (!config.no_new_keyring()).then(|| Keyring {
                 name: format!("_ses.{}", self.container.id),
                 uid: host_root(config.uid_mappings()),
@@ -337,11 +282,16 @@ impl Restoring<'_> {
             }
             Step::PreResume => {
                 let Some((pid, pidfd)) = &self.init else { return Ok(()) };
-                labels::check_restored(*pid, request.lsm_profile.as_deref(), &self.saved.config)
+                let crius = self.crius.to_string();
+                labels::check_restored(*pid, &crius, request.lsm_profile.as_deref(), &self.saved.config)
                     // It must not go on, and CRIU would let it.
-                    .inspect_err(|_| drop(child::send(pidfd, Signal::KILL)))
+                    .inspect_err(|_| {
+                        drop(child::send(pidfd, Signal::KILL));
+                        drop(self.group.as_ref().map(Group::kill));
+                    })
             }
             Step::OrphanPtsMaster => {
+                self.saved.facts.terminal = true;
                 self.terminal = start::hand_over(self.console.take(), fd)?;
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Network devices, interfaces and routes of a container, by rtnetlink(7).
 //!
-//! It all happens in the runtime while init waits, before any hook: through a socket of the runtime's network namespace, and
+//! It all happens in the runtime while init waits, before any hook (what a checkpoint has saved comes back later, `restored.rs`): through a socket of the runtime's network namespace, and
 //! through one that stage 1 has made in the container's, so that no thread of the caller's ever moves. What is not a device of
 //! the host is made with its name and in its place at once.
 

@@ -136,18 +136,44 @@ fn labels_that_the_policy_does_not_know_are_refused() -> Outcome {
     Ok(())
 }
 
-/// Debian's CRIU knows no SELinux: what would come back without its label does not come back. The context of mounts is no
-/// matter of labels to it.
-fn what_would_lose_its_label_is_not_restored() -> Outcome {
+/// Debian's CRIU knows no SELinux: what would come back without its label goes on, and what has none in its images does not come
+/// back with one. The context of mounts is no matter of labels to it.
+fn what_would_lose_its_label_is_neither_saved_nor_restored() -> Outcome {
     load();
+    let words = |error: corten::Error, words: &str| {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    };
     let stage = Stage::new(labelled);
+    let container = stage.container();
+    let child = container.run(probe(&["sleep"]).build()?)?;
+    let images = stage.bundle.path().join("images");
+    let request = corten::Checkpoint::new(&images).network_lock(corten::NetworkLock::Skip);
+    words(
+        container.checkpoint(request).unwrap_err(),
+        &format!("has saved nothing of the label \"{PROCESS}\""),
+    );
+    assert_eq!(container.status()?, corten::Status::Running);
+    assert_eq!(does(&container, &["read", "/etc/passwd"]), "ok");
+    container.signal(corten::Signal::KILL)?;
+    child.wait()?;
+    container.destroy().map_err(corten::Error::from)?;
+
+    let mut stage = Stage::new(|spec| {
+        labelled(spec);
+        spec.process.as_mut().unwrap().selinux_label = None;
+    });
     let container = stage.container();
     drop(container.run(probe(&["sleep"]).build()?)?);
     let images = checkpoint(&stage, &container);
-    let log = images.join("restore.log");
-    let error = container.restore(Restore::new(&images)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}\n{}", fs::read_to_string(log)?);
-    assert!(error.to_string().contains(&format!("and not as selinux:{PROCESS}")), "{error}");
+    container.destroy().map_err(corten::Error::from)?;
+    stage.bundle.spec.process.as_mut().unwrap().selinux_label = Some(PROCESS.to_owned());
+    let container = stage.container();
+    words(container.restore(Restore::new(&images)).unwrap_err(), &format!("and not as selinux:{PROCESS}"));
+    assert_eq!(container.status()?, corten::Status::Stopped);
+    let asked = Restore::new(&images).lsm_profile(format!("selinux:{OTHER}"));
+    let error = container.restore(asked).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Criu | ErrorKind::Unsupported), "{error}");
     assert_eq!(container.status()?, corten::Status::Stopped);
     Ok(container.destroy().map_err(corten::Error::from)?)
 }
@@ -202,7 +228,10 @@ pub fn cases(suite: Suite) -> Suite {
         ),
     ];
     let restored: &[Case] = &[
-        ("selinux::what_would_lose_its_label_is_not_restored", what_would_lose_its_label_is_not_restored),
+        (
+            "selinux::what_would_lose_its_label_is_neither_saved_nor_restored",
+            what_would_lose_its_label_is_neither_saved_nor_restored,
+        ),
         ("selinux::mounts_can_come_back_with_another_context", mounts_can_come_back_with_another_context),
     ];
     let needs =

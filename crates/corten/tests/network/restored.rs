@@ -26,7 +26,7 @@ fn assert_same(after: &Report, before: &Report) {
 }
 
 /// Pairs and routes of the configuration: as they were inside, and outside once more what it says.
-fn come_back(change: impl FnOnce(Restore) -> Restore) -> Outcome {
+fn come_back(anew: bool) -> Outcome {
     bridge();
     let stage = Stage::new(|_| {});
     let second = Network { name: "eth1".to_owned(), host_interface_name: String::new(), ..eth0() };
@@ -39,12 +39,13 @@ fn come_back(change: impl FnOnce(Restore) -> Restore) -> Outcome {
     let before = seen(&container);
     let images = checkpoint(&stage, &container);
     wait_until_gone("corten-h");
-    let child = container.restore(change(Restore::new(images)))?;
+    let child = container.restore(Restore::new(images).empty_network(anew))?;
     let after = seen(&container);
-    // The kernel chose this one, and another one now where it was made anew.
-    let of_second = after.links["eth1"].hardware_address.clone();
     let mut before = before;
-    before.links.get_mut("eth1").unwrap().hardware_address = of_second;
+    if anew {
+        // The kernel chose this one, and now another one.
+        before.links.get_mut("eth1").unwrap().hardware_address = after.links["eth1"].hardware_address.clone();
+    }
     assert_same(&after, &before);
     let link = host_link("corten-h").unwrap();
     for part in ["master corten-br", "mtu 1450", "qlen 77", "state UP", "hairpin on", "link/ether fe:"] {
@@ -65,11 +66,28 @@ fn come_back(change: impl FnOnce(Restore) -> Restore) -> Outcome {
 }
 
 fn pairs_come_back_from_the_images() -> Outcome {
-    come_back(|restore| restore)
+    come_back(false)
 }
 
 fn pairs_are_made_anew_in_an_empty_network() -> Outcome {
-    come_back(|restore| restore.empty_network(true))
+    come_back(true)
+}
+
+/// What the container has removed does not come back, and is no matter.
+fn a_pair_that_was_removed_is_not_missed() -> Outcome {
+    bridge();
+    let stage = Stage::new(|_| {});
+    let container = container(&stage, vec![eth0()], Vec::new());
+    drop(container.run(probe(&["sleep"]).build()?)?);
+    ip("link del corten-h");
+    let before = seen(&container);
+    let images = checkpoint(&stage, &container);
+    let child = container.restore(Restore::new(images))?;
+    assert_same(&seen(&container), &before);
+    assert_eq!(host_links(), ["corten-br", "lo"]);
+    container.signal(Signal::KILL)?;
+    child.wait()?;
+    Ok(container.destroy().map_err(Error::from)?)
 }
 
 /// One that an engine or a hook has made.
@@ -103,17 +121,18 @@ fn pairs_that_cannot_come_back_are_refused() -> Outcome {
     assert_eq!(saved.restore(restore().veth("a:b", "c")).unwrap_err().kind(), ErrorKind::InvalidConfig);
     ip("link add corten-h type bridge");
     let taken = saved.restore(restore()).unwrap_err().to_string();
-    assert!(taken.contains("corten-h on the host: the host has an interface of that name"), "{taken}");
+    assert!(
+        taken.contains("corten-h on the host: file exists (the host has an interface of that name)"),
+        "{taken}"
+    );
     ip("link del corten-h");
     assert_eq!(
         (saved.status()?, host_links()),
         (Status::Stopped, vec!["corten-br".to_owned(), "lo".to_owned()])
     );
-    // The bridge is missed only when the rest is there.
     ip("link del corten-br");
     let bridge = saved.restore(restore()).unwrap_err().to_string();
     assert!(bridge.contains("find the bridge corten-br on the host"), "{bridge}");
-    wait_until_gone("corten-h");
     assert_eq!((saved.status()?, host_links()), (Status::Stopped, vec!["lo".to_owned()]));
     saved.destroy().map_err(Error::from)?;
     Ok(())
@@ -139,6 +158,7 @@ fn pairs_in_an_existing_namespace_are_not_saved() -> Outcome {
 pub const CASES: &[Case] = &[
     ("restored::pairs_come_back_from_the_images", pairs_come_back_from_the_images),
     ("restored::pairs_are_made_anew_in_an_empty_network", pairs_are_made_anew_in_an_empty_network),
+    ("restored::a_pair_that_was_removed_is_not_missed", a_pair_that_was_removed_is_not_missed),
     ("restored::a_pair_of_somebody_else_is_named", a_pair_of_somebody_else_is_named),
     ("restored::pairs_that_cannot_come_back_are_refused", pairs_that_cannot_come_back_are_refused),
     ("restored::pairs_in_an_existing_namespace_are_not_saved", pairs_in_an_existing_namespace_are_not_saved),

@@ -80,6 +80,8 @@ fn act(action: &str, arguments: &[&str]) -> io::Result<Value> {
         }
         ("cat", []) => io::copy(&mut io::stdin(), &mut io::stdout()).map(|length| json!(length)),
         ("notify", words) => notify(words),
+        ("count", [path]) => count(path),
+        ("queue", []) => queue(),
         ("keep", [address, bytes]) => keep::keep(address, number(bytes)?),
         ("ask", [address, question]) => keep::ask(address, question),
         ("sleep", []) => pause(),
@@ -131,6 +133,25 @@ fn list(path: &str) -> io::Result<Value> {
     }
     names.sort();
     Ok(json!(names))
+}
+
+/// Counts in datagrams to a socket, as fast as they are read there.
+fn count(path: &str) -> io::Result<Value> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    for number in 1_u32.. {
+        socket.send(number.to_string().as_bytes())?;
+    }
+    Ok(Value::Null)
+}
+
+/// Waits with a connection to itself, which it has not accepted.
+fn queue() -> io::Result<Value> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let connection = TcpStream::connect(listener.local_addr()?)?;
+    let waited = pause();
+    drop(connection);
+    waited
 }
 
 /// What ends a probe that waits. As PID 1 it would not get them but for asking.

@@ -104,16 +104,11 @@ pub(crate) fn export(container: &Handle, images: &Path, to: impl std::io::Write)
     let manifest = Manifest {
         version: VERSION,
         id: container.id.to_string(),
-        terminal: saved.facts.descriptors.first().is_some_and(|file| is_terminal(file)),
+        terminal: saved.facts.terminal,
         machine: Machine::this(criu.version())?,
         images: write::images(&images.path)?,
     };
     write::archive(&manifest, &saved.config, &images.path, to)
-}
-
-/// A container's terminal is one of its own devpts.
-fn is_terminal(file: &str) -> bool {
-    file.starts_with("/dev/pts/") || file.starts_with("/dev/console")
 }
 
 #[cfg(test)]

@@ -294,6 +294,11 @@ mod tests {
         let manifest = super::super::write::images(&place.0.join("images")).unwrap();
         let written: Vec<_> = manifest.iter().map(|image| (image.name.as_str(), image.size)).collect();
         assert_eq!(written, names.map(|name| (name, name.len() as u64)));
+        // One that is not there any more is missed.
+        std::os::unix::fs::symlink("gone", place.0.join("images/parent/parent/parent/parent")).unwrap();
+        let error = super::super::write::images(&place.0.join("images")).unwrap_err().to_string();
+        assert!(error.contains("leads to no directory"), "{error}");
+        std::fs::remove_file(place.0.join("images/parent/parent/parent/parent")).unwrap();
         // One that is its own parent has no end.
         std::os::unix::fs::symlink(".", place.0.join("images/parent/parent/parent/parent")).unwrap();
         let error = super::super::write::images(&place.0.join("images")).unwrap_err().to_string();

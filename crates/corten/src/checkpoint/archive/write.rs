@@ -19,9 +19,16 @@ pub(super) fn images(directory: &Path) -> Result<Vec<Image>> {
     let (mut prefix, mut place) = (String::new(), directory.to_owned());
     for _ in 0..=MOST_PARENTS {
         images.extend(images_in(&place, &prefix)?);
-        place.push(PARENT);
-        if !place.is_dir() {
-            return Ok(images);
+        place.push(PARENT.trim_end_matches('/'));
+        match (fs::symlink_metadata(&place).is_ok(), place.is_dir()) {
+            (_, true) => {}
+            (false, _) => return Ok(images),
+            (true, false) => {
+                return Err(Error::invalid(format!(
+                    "{} leads to no directory: the images build on a pre-dump, which is missing",
+                    place.display()
+                )));
+            }
         }
         prefix.push_str(PARENT);
     }

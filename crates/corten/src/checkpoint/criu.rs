@@ -363,6 +363,10 @@ fn hint(told: &str) -> &'static str {
             "\ncriu locks the network by iptables: install it, or checkpoint in another way (--network-lock nftables or skip)",
         ),
         (
+            "couldn't restore veth interface",
+            "\nthis criu cannot make the interfaces of a user namespace: restore with an empty network, and they are made anew",
+        ),
+        (
             "Unable to dump more than one netns",
             "\nthere are network namespaces in the container: save it with what is in its own (--keep-network)",
         ),

@@ -73,7 +73,7 @@ const LIMITS: Steps = &[
     "RUN --rm --mount type=tmpfs,dst=/t,options=size=1m:mode=711 BOX c sh -c \
      'stat -c %a /t; grep \" /t \" /proc/mounts | cut -d\" \" -f3,4'",
     "mkdir -p vol && echo kept >vol/f; RUN --rm --mount type=bind,src=$PWD/vol,dst=/v,options=rbind:ro BOX c \
-     sh -c 'cat /v/f; touch /v/g'",
+     sh -c 'cat /v/f; touch /v/g' 2>&1 | sort",
     "! RUN --rm --mount type=bind,src=/no/such/source,dst=/v,options=rbind BOX c true",
     // The shim watches for lack of memory once the container runs; the event and the end of the program come in any order.
     "ctr events >events & await 'ctr ns label $CONTAINERD_NAMESPACE a=b; grep -q /namespaces/update events'; \

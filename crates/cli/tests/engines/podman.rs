@@ -116,7 +116,7 @@ const UNITS: Steps = &[
 
 /// A container goes on from disk. Of its count only matters that it does not begin anew.
 const CHECKPOINTS: Steps = &[
-    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/n; sleep 0.1; done' >/dev/null; \
+    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/m; mv /tmp/m /tmp/n; sleep 0.1; done' >/dev/null; \
      until test $(podman exec c cat /tmp/n) -gt 3; do :; done",
     "podman container checkpoint c; podman inspect --format '{{.State.Status}} {{.State.Checkpointed}}' c",
     "n=$(cat $(podman mount c)/tmp/n); podman container restore c; \
@@ -128,7 +128,7 @@ const CHECKPOINTS: Steps = &[
 
 /// Memory first, and what has changed then.
 const PRE_CHECKPOINTS: Steps = &[
-    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/n; sleep 0.1; done' >/dev/null",
+    "RUN -d --name c box sh -c 'n=0; while true; do n=$((n + 1)); echo $n >/tmp/m; mv /tmp/m /tmp/n; sleep 0.1; done' >/dev/null",
     "podman container checkpoint --pre-checkpoint c; podman exec c echo there",
     "podman container checkpoint --with-previous c && podman container restore c && podman exec c echo back; podman rm -f -t 0 c",
 ];

@@ -280,7 +280,7 @@ impl Container {
     /// destroyed, or where it was left running. `images` is the directory that the checkpoint was made in; the pre-dumps that it
     /// builds on go into the archive too.
     ///
-    /// [`ErrorKind::Unsupported`] where those are more than 20.
+    /// [`ErrorKind::Unsupported`] where those are more than [`Archive::MOST_PRE_DUMPS`](crate::Archive::MOST_PRE_DUMPS).
     pub fn export(&self, images: impl AsRef<std::path::Path>, to: impl std::io::Write) -> Result<()> {
         checkpoint::export(&self.0, images.as_ref(), to)
     }

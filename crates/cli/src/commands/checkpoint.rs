@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use corten::{CgroupMode, Cost, Error, Id, NetworkLock, Progress, Runtime};
+use corten::{Archive, CgroupMode, Cost, Error, Id, NetworkLock, Progress, Runtime};
 
 use crate::archive::Export;
 use crate::error::{self, Result};
@@ -160,9 +160,8 @@ fn page_server(text: &str) -> Result<(String, u16)> {
 pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -> Result<i32> {
     let container = runtime.load(&Id::try_from(arguments.id.as_str())?)?;
     let export = arguments.export.as_deref();
-    if export.is_some() && arguments.parent_path.is_some() && arguments.image_path.is_none() {
-        let words = "--export with --parent-path needs --image-path, which the parent is relative to";
-        return Err(error::Error::usage(words));
+    if let (Some(_), Some(parent)) = (export, &arguments.parent_path) {
+        check_parents(arguments.image_path.as_deref(), parent)?;
     }
     let export = export.map(|path| Export::new(path, arguments.image_path.as_deref())).transpose()?;
     let own = export.as_ref().and_then(Export::images);
@@ -181,6 +180,25 @@ pub fn run(runtime: &Runtime, status: Option<OwnedFd>, arguments: &Checkpoint) -
     }
     container.destroy().map_err(Error::from)?;
     exported.map(|()| 0)
+}
+
+/// Refuses pre-dumps that no archive can hold, as long as the container runs.
+fn check_parents(images: Option<&Path>, parent: &Path) -> Result<()> {
+    let Some(images) = images else {
+        let words = "--export with --parent-path needs --image-path, which the parent is relative to";
+        return Err(error::Error::usage(words));
+    };
+    let mut place = images.join(parent);
+    for _ in 0..Archive::MOST_PRE_DUMPS {
+        place.push("parent");
+        if !place.is_dir() {
+            return Ok(());
+        }
+    }
+    Err(error::Error::usage(format!(
+        "--export: an archive cannot hold more than {} pre-dumps: checkpoint without --parent-path",
+        Archive::MOST_PRE_DUMPS
+    )))
 }
 
 /// What a person sees on a terminal of a checkpoint; a small one is done before there is anything to show.
@@ -240,6 +258,20 @@ mod tests {
         for wrong in ["", "host", "host:", ":99", "host:0", "host:x", "host:70000"] {
             assert!(page_server(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn as_many_pre_dumps_as_an_archive_holds() {
+        let place = std::env::temp_dir().join(format!("corten-test-parents-{}", std::process::id()));
+        let mut parents = place.join("0");
+        (1..Archive::MOST_PRE_DUMPS).for_each(|_| parents.push("parent"));
+        std::fs::create_dir_all(&parents).unwrap();
+        let check = || check_parents(Some(&place.join("1")), Path::new("../0"));
+        std::fs::create_dir(place.join("1")).unwrap();
+        assert!(check().is_ok() && check_parents(None, Path::new("../0")).is_err());
+        std::fs::create_dir(parents.join("parent")).unwrap();
+        assert!(check().unwrap_err().to_string().contains("more than 20 pre-dumps"));
+        std::fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

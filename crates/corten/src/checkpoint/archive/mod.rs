@@ -11,7 +11,7 @@ mod write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use manifest::{Machine, Manifest, VERSION};
+use manifest::{MOST_PARENTS, Machine, Manifest, VERSION};
 
 use super::criu::{Criu, Directory};
 use crate::handle::Handle;
@@ -27,6 +27,9 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// How many pre-dumps, one building on the other, an archive can hold beside a checkpoint's own images.
+    pub const MOST_PRE_DUMPS: usize = MOST_PARENTS;
+
     /// Takes a checkpoint out of its archive, into a directory that is made for it and must not be there before. Where it
     /// fails, the directory is removed.
     ///

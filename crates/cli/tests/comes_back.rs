@@ -152,10 +152,14 @@ fn memory_is_fetched_from_where_it_was() -> Outcome {
         .args(["checkpoint", UNLOCKED[0], UNLOCKED[1], "--image-path", &images])
         .args(["--lazy-pages", "--page-server", &address, "--status-fd", "1", stage.id()])
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let mut ready = Vec::new();
     dump.stdout.as_mut().unwrap().read_to_end(&mut ready)?;
-    assert_eq!(ready, [0], "it is told once, and then closed");
+    // It is told once, and then closed.
+    if ready != [0] {
+        return Err(format!("{ready:?}, and then {:?}", dump.wait_with_output()?).into());
+    }
     let mut pages = Pages::of(&images, &work, &["--page-server", "--address", "127.0.0.1", "--port", &port]);
     elsewhere.restores(&images, &["--lazy-pages", "--work-path", &work]);
     let memory = elsewhere.ask("");
@@ -171,9 +175,12 @@ fn memory_is_fetched_from_where_it_was() -> Outcome {
 
 /// The unit of systemd is made anew, with its limits.
 fn a_unit_of_systemd_comes_back() -> Outcome {
+    // The machine with cgroup v1 has no controller of memory.
+    let v1 = Path::new("/sys/fs/cgroup/pids").exists();
     let stage = keeping(LITTLE, |spec| {
+        let memory = || Memory { limit: Some(64 << 20), ..Memory::default() };
         let resources = Resources {
-            memory: Some(Memory { limit: Some(64 << 20), ..Memory::default() }),
+            memory: (!v1).then(memory),
             pids: Some(Pids { limit: Some(33) }),
             ..Resources::default()
         };
@@ -195,7 +202,11 @@ fn a_unit_of_systemd_comes_back() -> Outcome {
     corten(&["restore", "--detach", "--image-path", &images, stage.id()]);
     assert_eq!(group(), before);
     assert!(before.ends_with(&format!("/corten-{}.scope", stage.id())), "{before}");
-    assert_eq!(["memory.max", "pids.max"].map(|name| common::file(&before, name)), ["67108864", "33"]);
+    if v1 {
+        assert_eq!(common::file("/pids", &format!("{before}/pids.max")), "33");
+    } else {
+        assert_eq!(["memory.max", "pids.max"].map(|name| common::file(&before, name)), ["67108864", "33"]);
+    }
     assert_eq!(stage.ask("")["intact"], true);
     stage.does(&["delete", "--force", stage.id()]);
     stage.nothing_is_left();
@@ -206,12 +217,7 @@ fn main() -> ExitCode {
     // Built before the first case, whose deadline is short.
     corten();
     let fit = &[Requirement::Root, Requirement::Criu(&[])];
-    let systemd = &[
-        Requirement::Root,
-        Requirement::Criu(&[]),
-        Requirement::Path("/run/systemd/system"),
-        Requirement::CgroupV2("pids"),
-    ];
+    let systemd = &[Requirement::Root, Requirement::Criu(&[]), Requirement::Path("/run/systemd/system")];
     // CRIU has them tell what there is.
     let tools = &[
         Requirement::Root,

@@ -69,7 +69,7 @@ const LIFE: Steps = &[
 const LIMITS: Steps = &[
     "RUN --rm --memory-limit 67108864 --cpus 0.5 --cpu-shares 2 BOX c sh -c \
      'cd /sys/fs/cgroup; cat memory.max cpu.max cpu.weight'",
-    "RUN --rm --device /dev/loop-control BOX c sh -c 'ls -l /dev/loop-control | cut -c1-10; cat /dev/loop-control'",
+    "RUN --rm --device /dev/loop-control BOX c sh -c 'ls -l /dev/loop-control | cut -c1-10; cat /dev/loop-control' 2>&1 | sort",
     "RUN --rm --mount type=tmpfs,dst=/t,options=size=1m:mode=711 BOX c sh -c \
      'stat -c %a /t; grep \" /t \" /proc/mounts | cut -d\" \" -f3,4'",
     "mkdir -p vol && echo kept >vol/f; RUN --rm --mount type=bind,src=$PWD/vol,dst=/v,options=rbind:ro BOX c \

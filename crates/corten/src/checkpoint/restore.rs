@@ -285,10 +285,7 @@ impl Restoring<'_> {
                 let crius = self.crius.to_string();
                 labels::check_restored(*pid, &crius, request.lsm_profile.as_deref(), &self.saved.config)
                     // It must not go on, and CRIU would let it.
-                    .inspect_err(|_| {
-                        drop(child::send(pidfd, Signal::KILL));
-                        drop(self.group.as_ref().map(Group::kill));
-                    })
+                    .inspect_err(|_| self.end(pidfd))
             }
             Step::OrphanPtsMaster => {
                 self.saved.facts.terminal = true;
@@ -296,6 +293,15 @@ impl Restoring<'_> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Kills what was restored: the first process, and those that would not end with it. CRIU is in the same group, and has to answer.
+    fn end(&self, init: &OwnedFd) {
+        drop(child::send(init, Signal::KILL));
+        let all = self.group.as_ref().and_then(|group| group.processes().ok()).unwrap_or_default();
+        for pid in all.into_iter().filter(|pid| *pid != self.crius).filter_map(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 

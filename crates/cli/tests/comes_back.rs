@@ -123,6 +123,9 @@ fn memory_follows_later() -> Outcome {
     let lacking = ["checkpoint", "--lazy-pages", "--image-path", &images, stage.id()];
     let message = stage.corten(&lacking).output()?.code(1)?.stderr;
     assert!(message.contains("page server"), "{message}");
+    let lacking = ["checkpoint", "--status-fd", "1", "--image-path", &images, stage.id()];
+    let message = stage.corten(&lacking).output()?.code(1)?.stderr;
+    assert!(message.contains("it needs lazy pages"), "{message}");
     stage.checkpoints("images", &UNLOCKED);
     let work = stage.images("work");
     std::fs::create_dir(&work)?;

@@ -134,11 +134,6 @@ impl Checkpoint {
             request = request.network_lock(NetworkLock::try_from(method.as_str())?);
         }
         if let Some(status) = status {
-            if !self.lazy_pages {
-                return Err(error::Error::usage(
-                    "--status-fd is told when memory is served: it needs --lazy-pages",
-                ));
-            }
             request = request.status_fd(status);
         }
         Ok(request)

@@ -137,6 +137,11 @@ fn check(request: &Checkpoint<'_>, saved: &Saved, init: SavedInit, group: Option
     if request.pre_dump && request.lazy_pages {
         return Err(Error::invalid("a pre-dump cannot have lazy pages"));
     }
+    if request.status.is_some() && !request.lazy_pages {
+        return Err(Error::invalid(
+            "the status descriptor is told when memory is served: it needs lazy pages",
+        ));
+    }
     if request.lazy_pages && request.page_server.is_none() {
         return Err(Error::invalid("lazy pages need the address and port to serve them at (page server)"));
     }
